@@ -1,0 +1,1 @@
+"""Byte encodings that the Dat formats share: varints, protobuf fields, run lengths, dat URLs."""

@@ -1,0 +1,1 @@
+"""The mounted tree: the only place where pyfuse3 lives."""

@@ -1,0 +1,1 @@
+"""Profile, friends and session of a person, as files of an identity archive."""
