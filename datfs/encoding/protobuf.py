@@ -1,0 +1,93 @@
+"""The part of protobuf's wire format that Dat v1 uses (proto2: varint and length-delimited fields).
+
+Stat, append-tree nodes, headers, the messages of the wire protocol and the lobby's records are made
+of these two kinds alone, so that a schema is no more than field numbers: each module that owns a
+message reads it with `iter_fields` and writes it with `uint_field` and `bytes_field` in the order
+of the numbers, as JavaScript's protocol-buffers does. What a message means, which fields it must
+have and their defaults stay with its owner.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from datfs.encoding.varint import decode_varint, encode_varint
+from datfs.errors import EncodingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VARINT: Final = 0
+LENGTH_DELIMITED: Final = 2
+# Kinds that no message of Dat v1 has, with their sizes; a later version's unknown fields might.
+_FIXED_BYTE_LENGTHS: Final = {1: 8, 5: 4}
+
+
+def iter_fields(message: bytes | bytearray | memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Read the fields of one message, in the order in which they lie there.
+
+    A field may come several times: for a single value the last one counts, as everywhere in
+    protobuf. Fixed-size fields (of unknown numbers, since no message has them) are skipped.
+
+    Args:
+        message: the whole message, nothing before or after it.
+
+    Yields:
+        The field's number and its value: an integer for a varint, a view into `message` for a
+        length-delimited field.
+
+    Raises:
+        EncodingError: the message is cut short, holds a group or an unknown kind of field, or an
+            integer of 2**53 or more. What came before the bad field was already yielded.
+    """
+    view = memoryview(message)
+    end = len(view)
+    offset = 0
+    while offset < end:
+        tag = view[offset]
+        if tag < 0x80:
+            offset += 1
+        else:
+            tag, offset = decode_varint(view, offset)
+        kind = tag & 7
+        if kind in (VARINT, LENGTH_DELIMITED):
+            # One-byte varints are nearly all there are; a call for each would double the cost.
+            if offset < end and view[offset] < 0x80:
+                number = view[offset]
+                offset += 1
+            else:
+                number, offset = decode_varint(view, offset)
+            if kind == VARINT:
+                yield tag >> 3, number
+                continue
+            start, offset = offset, offset + number
+            if offset > end:
+                raise EncodingError(f"protobuf field {tag >> 3} is cut short")
+            yield tag >> 3, view[start:offset]
+        elif kind in _FIXED_BYTE_LENGTHS:
+            offset += _FIXED_BYTE_LENGTHS[kind]
+            if offset > end:
+                raise EncodingError(f"protobuf field {tag >> 3} is cut short")
+        else:
+            raise EncodingError(f"protobuf field {tag >> 3} has the unknown kind {kind}")
+
+
+def uint_field(field_number: int, value: int) -> bytes:
+    """Write an unsigned integer, or a bool as 0 or 1, with its tag.
+
+    Args:
+        field_number: as in the schema, from 1.
+        value: 0 or more, below 2**53.
+    """
+    return encode_varint(field_number << 3 | VARINT) + encode_varint(value)
+
+
+def bytes_field(field_number: int, value: bytes | bytearray | memoryview) -> bytes:
+    """Write bytes, a string's UTF-8 or an embedded message, with tag and length.
+
+    Args:
+        field_number: as in the schema, from 1.
+        value: any bytes, copied.
+    """
+    head = encode_varint(field_number << 3 | LENGTH_DELIMITED) + encode_varint(len(value))
+    return b"".join((head, value))
