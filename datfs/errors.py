@@ -31,6 +31,19 @@ class InvalidUrl(EncodingError):
     exit_code = 64
 
 
+# --- crypto ------------------------------------------------------------------------------------
+
+
+class CryptoError(DatfsError):
+    """A key, signature or ciphertext is not what it must be."""
+
+    exit_code = 65
+
+
+class InvalidKey(CryptoError):
+    """A key of the wrong size, or a secret key whose halves do not belong together."""
+
+
 # --- hypercore ---------------------------------------------------------------------------------
 
 
