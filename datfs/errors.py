@@ -99,6 +99,67 @@ class ReadOnlyArchive(HyperdriveError):
     """A change to an archive of somebody else, or one whose secret key is not here."""
 
 
+# --- staging -----------------------------------------------------------------------------------
+
+
+class StagingError(DatfsError):
+    """A change to an own archive that cannot be made; nothing of it was."""
+
+
+class EntryExists(StagingError):
+    """The name is taken."""
+
+
+class EntryMissing(StagingError):
+    """There is no such file or directory."""
+
+
+class NotADirectory(StagingError):
+    """A file stands where a directory is needed."""
+
+
+class IsADirectory(StagingError):
+    """A directory stands where a file is needed."""
+
+
+class DirectoryNotEmpty(StagingError):
+    """A directory that is to go, or to be replaced, still has entries."""
+
+
+class InvalidMove(StagingError):
+    """A directory cannot be moved into itself."""
+
+
+class NotPermitted(StagingError):
+    """What Dat v1 has no place for, such as a mode of the root directory."""
+
+
+class NotOpenForWriting(StagingError):
+    """A write came through a handle that was opened for reading."""
+
+
+class FileTooLarge(StagingError):
+    """A file that is checked when it is closed is larger than the check allows."""
+
+
+class Busy(StagingError):
+    """Somebody has the file open for writing; try again once it is closed."""
+
+    exit_code = 75
+
+
+class NoSpace(StagingError):
+    """The disk has no room for this; what was there before is untouched."""
+
+    exit_code = 74
+
+
+class DiskFailed(StagingError):
+    """The disk reported an error; names the operating system's reason."""
+
+    exit_code = 74
+
+
 # --- wire --------------------------------------------------------------------------------------
 
 
