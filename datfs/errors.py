@@ -95,6 +95,20 @@ class InvalidPath(HyperdriveError):
     """A name that no archive may hold (path rules)."""
 
 
+class NameTooLong(InvalidPath):
+    """A new name of more than 255 bytes."""
+
+
+class NameNotUtf8(InvalidPath):
+    """A new name whose bytes are not UTF-8."""
+
+
+class InvalidExtent(HyperdriveError):
+    """A file's entry claims bytes that its archive's content feed does not have there."""
+
+    exit_code = 74
+
+
 class ReadOnlyArchive(HyperdriveError):
     """A change to an archive of somebody else, or one whose secret key is not here."""
 
@@ -217,6 +231,12 @@ class InvalidDocument(IdentityError):
     """profile.json or session.json is not what it must be; says where the mistake is."""
 
     exit_code = 65
+
+    def __init__(self, document: str, where: str, mistake: str) -> None:
+        super().__init__(f"{document}, {where}: {mistake}")
+        self.document = document
+        self.where = where
+        self.mistake = mistake
 
 
 # --- lobby -------------------------------------------------------------------------------------
