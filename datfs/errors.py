@@ -287,6 +287,18 @@ class ChannelClosed(WebRTCError):
     exit_code = 69
 
 
+class MessageTooLarge(WebRTCError):
+    """A message longer than the peer said it takes."""
+
+    exit_code = 65
+
+
+class TooManyOffers(WebRTCError):
+    """As many offers as allowed wait to be committed; one of them ends within a minute."""
+
+    exit_code = 75
+
+
 # --- store -------------------------------------------------------------------------------------
 
 
@@ -331,3 +343,9 @@ class Timeout(DatfsError):
     """Something that was waited for did not come in time."""
 
     exit_code = 75
+
+
+class ConfigError(DatfsError):
+    """A setting that is unknown or has a value that makes no sense; names it and says which do."""
+
+    exit_code = 78
