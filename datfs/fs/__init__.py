@@ -1,1 +1,1 @@
-"""The mounted tree: the only place where pyfuse3 lives."""
+"""The mounted tree and the FUSE server that shows it; pyfuse3 is imported here alone."""

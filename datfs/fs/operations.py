@@ -1,0 +1,418 @@
+"""Kernel requests answered out of nodes: the pyfuse3 side of the tree, a few lines a handler.
+
+Every handler is wrapped by `answering`, so that nothing but a `FUSEError` comes out. What the
+kernel may cache, and for how long, the nodes say; what changes behind the kernel's back goes
+through `datfs.fs.invalidation`. There are no handlers for extended attributes: once one exists,
+each file of an `ls -l` costs a request more, for ever.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pyfuse3
+import trio
+from pyfuse3 import EntryAttributes, FileInfo, FUSEError
+
+from datfs.fs.errno_table import answering, silencing
+from datfs.fs.handles import HandleTable, Listing
+from datfs.fs.inodes import ROOT_INODE, InodeTable
+from datfs.fs.node import AttributeChange, Directory, File, Link, OpenFile
+from datfs.hyperdrive.path_rules import check_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from pyfuse3 import (
+        FileHandleT,
+        FileNameT,
+        FlagT,
+        InodeT,
+        ModeT,
+        ReaddirToken,
+        RequestContext,
+        SetattrFields,
+        StatvfsData,
+    )
+
+    from datfs.fs.node import Attributes, Node
+
+_NS_IN_MS = 1_000_000
+_STAT_BLOCK_SIZE = 512  # the unit of st_blocks, stat(2)
+_DOTS = frozenset({b".", b".."})
+_IO_SIZE = 65536  # st_blksize: the size of hyperdrive's blocks
+
+
+class Operations(pyfuse3.Operations):
+    """The handlers of one mount."""
+
+    supports_dot_lookup = False  # the kernel resolves . and .. by itself; only NFS export asks
+    enable_writeback_cache = False  # it makes streaming writes slower (tried)
+
+    def __init__(self, root: Directory, store: Path) -> None:
+        """Serves a tree.
+
+        Args:
+            root: Top of the tree.
+            store: A path on the disk that statfs(2) speaks for.
+        """
+        super().__init__()
+        self.inodes = InodeTable(root)
+        self.initialised = trio.Event()  # set by the kernel's first request
+        self._files: HandleTable[tuple[OpenFile, Node]] = HandleTable()
+        self._listings: HandleTable[Listing] = HandleTable()
+        self._store = store
+        self._uid, self._gid = os.getuid(), os.getgid()
+
+    def init(self) -> None:
+        """The kernel has introduced itself."""
+        self.initialised.set()
+
+    # --- names and attributes ------------------------------------------------------------------
+
+    @answering
+    async def lookup(
+        self,
+        parent_inode: InodeT,
+        name: FileNameT,
+        ctx: RequestContext,
+    ) -> EntryAttributes:
+        """Gives the entry of a name, or its absence."""
+        directory = self._directory(parent_inode)
+        text = _known_name(name)
+        node = None if text is None else await directory.lookup(text)
+        if node is None:
+            return _absence(directory.absence_valid_s)
+        return self._remember(node, directory.names_valid_s)
+
+    @silencing
+    async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
+        """Takes lookups back."""
+        for inode, lookups in inode_list:
+            self.inodes.forget(inode, lookups)
+
+    @answering
+    async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
+        """Gives the attributes of an inode."""
+        return self._entry(inode, self._node(inode).attributes(), 0)
+
+    @answering
+    async def setattr(
+        self,
+        inode: InodeT,
+        attr: EntryAttributes,
+        fields: SetattrFields,
+        fh: FileHandleT | None,
+        ctx: RequestContext,
+    ) -> EntryAttributes:
+        """Changes mode, size and times; owner and group only to what they are."""
+        node = self._node(inode)
+        if (fields.update_uid and attr.st_uid != self._uid) or (
+            fields.update_gid and attr.st_gid != self._gid
+        ):
+            raise FUSEError(errno.EPERM)
+        change = AttributeChange(
+            mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
+            size=attr.st_size if fields.update_size else None,
+            mtime_ms=attr.st_mtime_ns // _NS_IN_MS if fields.update_mtime else None,
+        )
+        if change != AttributeChange():
+            await node.set_attributes(change, None if fh is None else self._files[fh][0])
+        return self._entry(inode, node.attributes(), 0)
+
+    @answering
+    async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
+        """Gives the target of a link."""
+        node = self._node(inode)
+        if not isinstance(node, Link):
+            raise FUSEError(errno.EINVAL)
+        return os.fsencode(node.target)
+
+    # --- changes of names ----------------------------------------------------------------------
+
+    @answering
+    async def create(
+        self,
+        parent_inode: InodeT,
+        name: FileNameT,
+        mode: ModeT,
+        flags: FlagT,
+        ctx: RequestContext,
+    ) -> tuple[FileInfo, EntryAttributes]:
+        """Makes a file and opens it."""
+        directory = self._directory(parent_inode)
+        node, opened = await directory.create(check_name(name), stat.S_IMODE(mode), flags)
+        entry = self._remember(node, directory.names_valid_s)
+        return self._file_info(opened, node), entry
+
+    @answering
+    async def mknod(
+        self,
+        parent_inode: InodeT,
+        name: FileNameT,
+        mode: ModeT,
+        rdev: int,
+        ctx: RequestContext,
+    ) -> EntryAttributes:
+        """Makes a regular file; Dat v1 holds no devices, FIFOs and sockets."""
+        directory = self._directory(parent_inode)
+        if not stat.S_ISREG(mode):
+            raise FUSEError(errno.EROFS if directory.refusal == errno.EROFS else errno.EPERM)
+        flags = os.O_WRONLY | os.O_CREAT
+        node, opened = await directory.create(check_name(name), stat.S_IMODE(mode), flags)
+        await opened.release()
+        return self._remember(node, directory.names_valid_s)
+
+    @answering
+    async def mkdir(
+        self,
+        parent_inode: InodeT,
+        name: FileNameT,
+        mode: ModeT,
+        ctx: RequestContext,
+    ) -> EntryAttributes:
+        """Makes a directory."""
+        directory = self._directory(parent_inode)
+        node = await directory.mkdir(check_name(name), stat.S_IMODE(mode))
+        return self._remember(node, directory.names_valid_s)
+
+    @answering
+    async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        """Removes a name that is no directory."""
+        directory, text = self._directory(parent_inode), _existing_name(name)
+        await directory.unlink(text)
+        self.inodes.removed(directory.identity.child(text))
+
+    @answering
+    async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        """Removes an empty directory."""
+        directory, text = self._directory(parent_inode), _existing_name(name)
+        await directory.rmdir(text)
+        self.inodes.removed(directory.identity.child(text))
+
+    @answering
+    async def rename(
+        self,
+        parent_inode_old: InodeT,
+        name_old: FileNameT,
+        parent_inode_new: InodeT,
+        name_new: FileNameT,
+        flags: FlagT,
+        ctx: RequestContext,
+    ) -> None:
+        """Renames within one archive; EXDEV across, so that mv(1) copies."""
+        if flags & ~pyfuse3.RENAME_NOREPLACE:
+            raise FUSEError(errno.EINVAL)
+        source, target = self._directory(parent_inode_old), self._directory(parent_inode_new)
+        if source.identity.space != target.identity.space:
+            raise FUSEError(errno.EXDEV)  # mv(1) then copies
+        old, new = _existing_name(name_old), check_name(name_new)
+        await source.rename(old, target, new, replace=not flags & pyfuse3.RENAME_NOREPLACE)
+        self.inodes.moved(source.identity.child(old), target.identity.child(new))
+
+    @answering
+    async def link(
+        self,
+        inode: InodeT,
+        new_parent_inode: InodeT,
+        new_name: FileNameT,
+        ctx: RequestContext,
+    ) -> EntryAttributes:
+        """Refuses: Dat v1 holds no hard links."""
+        raise FUSEError(self._directory(new_parent_inode).refusal)
+
+    @answering
+    async def symlink(
+        self,
+        parent_inode: InodeT,
+        name: FileNameT,
+        target: FileNameT,
+        ctx: RequestContext,
+    ) -> EntryAttributes:
+        """Refuses: Dat v1 holds no symbolic links."""
+        raise FUSEError(self._directory(parent_inode).refusal)
+
+    # --- open files ----------------------------------------------------------------------------
+
+    @answering
+    async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
+        """Opens a file."""
+        node = self._node(inode)
+        if not isinstance(node, File):
+            raise FUSEError(errno.EISDIR)
+        return self._file_info(await node.open(flags), node)
+
+    @answering
+    async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
+        """Reads from an open file."""
+        return await self._files[fh][0].read(off, size)
+
+    @answering
+    async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
+        """Writes to an open file."""
+        await self._files[fh][0].write(off, buf)
+        return len(buf)
+
+    @answering
+    async def flush(self, fh: FileHandleT) -> None:
+        """One descriptor of an open file was closed."""
+        await self._files[fh][0].flush()
+
+    @answering
+    async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
+        """Makes an open file survive power loss."""
+        await self._files[fh][0].fsync()
+
+    @answering
+    async def release(self, fh: FileHandleT) -> None:
+        """The last descriptor of an open file was closed."""
+        opened, _ = self._files.pop(fh)
+        await opened.release()
+
+    # --- open directories ----------------------------------------------------------------------
+
+    @answering
+    async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
+        """Opens a directory; waits for an archive's first metadata."""
+        directory = self._directory(inode)
+        await directory.ready()
+        return self._listings.add(Listing(directory, self._above(directory)))
+
+    @answering
+    async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
+        """Tells names with their attributes, each counted as a lookup."""
+        listing = self._listings[fh]
+        inodes, valid_s = self.inodes, listing.directory.names_valid_s
+        entries = listing.entries(restart=start_id == 0)
+        for position in range(start_id, len(entries)):
+            name, node = entries[position]
+            inode, node = inodes.remember(node)
+            told = False
+            try:
+                entry = self._entry(inode, node.attributes(), valid_s)
+                told = pyfuse3.readdir_reply(token, name, entry, position + 1)
+            except FileNotFoundError:
+                continue  # removed since the listing began
+            finally:
+                # The kernel does not count a directory's names for itself and the one above.
+                if not told or name in _DOTS:
+                    inodes.forget(inode, 1)
+            if not told:
+                break
+
+    @answering
+    async def releasedir(self, fh: FileHandleT) -> None:
+        """A directory was closed."""
+        self._listings.pop(fh)
+
+    @answering
+    async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
+        """Makes the committed state of an archive survive power loss."""
+        await self._listings[fh].directory.fsync()
+
+    @answering
+    async def statfs(self, ctx: RequestContext) -> StatvfsData:
+        """Speaks for the store's disk."""
+        disk, answer = os.statvfs(self._store), pyfuse3.StatvfsData()
+        answer.f_bsize, answer.f_frsize = disk.f_bsize, disk.f_frsize
+        answer.f_blocks, answer.f_bfree, answer.f_bavail = (
+            disk.f_blocks,
+            disk.f_bfree,
+            disk.f_bavail,
+        )
+        answer.f_files, answer.f_ffree, answer.f_favail = disk.f_files, disk.f_ffree, disk.f_favail
+        answer.f_namemax = 255
+        return answer
+
+    async def release_all(self) -> None:
+        """Releases what the kernel did not come to release before the mount ended."""
+        for opened, _ in self._files:
+            await opened.release()
+        self._files = HandleTable()
+
+    # --- from nodes to the kernel's structures -------------------------------------------------
+
+    def _node(self, inode: int) -> Node:
+        try:
+            return self.inodes.node(inode)
+        except KeyError:
+            raise FUSEError(errno.ESTALE) from None
+
+    def _directory(self, inode: int) -> Directory:
+        node = self._node(inode)
+        if not isinstance(node, Directory):
+            raise FUSEError(errno.ENOTDIR)
+        return node
+
+    def _above(self, directory: Directory) -> Node:
+        """What `..` is shown as; only its number is looked at, for the kernel knows its parents."""
+        above, slash, _ = directory.identity.path.rpartition("/")
+        inode = self.inodes.find(directory.identity._replace(path=above)) if slash else None
+        return self.inodes.node(ROOT_INODE if inode is None else inode)
+
+    def _file_info(self, opened: OpenFile, node: Node) -> FileInfo:
+        return FileInfo(
+            fh=self._files.add((opened, node)),
+            direct_io=opened.direct_io,
+            keep_cache=opened.keep_cache,
+        )
+
+    def _remember(self, node: Node, name_valid_s: float) -> EntryAttributes:
+        attributes = node.attributes()  # may raise, so before counting
+        inode, known = self.inodes.remember(node)
+        return self._entry(inode, attributes if known is node else known.attributes(), name_valid_s)
+
+    def _entry(self, inode: int, attributes: Attributes, name_valid_s: float) -> EntryAttributes:
+        entry = EntryAttributes()
+        entry.st_ino = inode
+        entry.entry_timeout = name_valid_s
+        entry.attr_timeout = attributes.valid_s
+        entry.st_mode = attributes.mode
+        entry.st_uid = self._uid
+        entry.st_gid = self._gid
+        size = attributes.size
+        entry.st_size = size
+        entry.st_blksize = _IO_SIZE
+        entry.st_blocks = -(-size // _STAT_BLOCK_SIZE)
+        mtime_ns = attributes.mtime_ms * _NS_IN_MS
+        entry.st_atime_ns = mtime_ns
+        entry.st_mtime_ns = mtime_ns
+        entry.st_ctime_ns = attributes.ctime_ms * _NS_IN_MS
+        return entry
+
+
+def _absence(valid_s: float) -> EntryAttributes:
+    """The answer that there is no such name: cached only where it will be taken back."""
+    if not valid_s:
+        raise FUSEError(errno.ENOENT)
+    entry = EntryAttributes()
+    entry.st_ino = 0
+    entry.entry_timeout = valid_s
+    return entry
+
+
+def _known_name(name: bytes) -> str | None:
+    """A name to look for; None if no entry can be called so."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _existing_name(name: bytes) -> str:
+    """A name that an entry must have.
+
+    Raises:
+        FUSEError: ENOENT, no entry can be called so.
+    """
+    text = _known_name(name)
+    if text is None:
+        raise FUSEError(errno.ENOENT)
+    return text
+
+
+assert ROOT_INODE == pyfuse3.ROOT_INODE
