@@ -1,1 +1,1 @@
-"""What is being written to an own archive and is not a version yet: dirty files, spool, journal."""
+"""The layer that makes an own archive editable: what is written but not a version yet."""
