@@ -185,6 +185,17 @@ class LocalProtocolError(WireError):
     """datfs asked its own protocol core for something that the protocol does not allow."""
 
 
+class SessionDataTooLong(LocalProtocolError):
+    """A session-data payload is larger than DEP-0006 allows (EMSGSIZE)."""
+
+    exit_code = 65
+
+    def __init__(self, byte_length: int, limit: int) -> None:
+        super().__init__(f"session data of {byte_length} bytes; at most {limit} can be sent")
+        self.byte_length = byte_length
+        self.limit = limit
+
+
 class RemoteProtocolError(WireError):
     """The peer broke the protocol; its connection ends, nothing else does."""
 

@@ -1,0 +1,1 @@
+"""The running datfs: parts put together, events, status, the control socket."""
