@@ -105,8 +105,7 @@ async def test_daemon_that_ends_in_the_middle_is_told(tmp_path: Path) -> None:
     async with trio.open_nursery() as asking, trio.open_nursery() as daemon:
         await daemon.start(ControlServer({"end": end_daemon}).serve, path)
         asking.start_soon(ask_for_the_end)
-        await trio.sleep_forever()
-    assert not os.path.lexists(path)
+    assert not await trio.Path(path).exists()
 
 
 def test_nobody_there_says_what_to_do(tmp_path: Path) -> None:
