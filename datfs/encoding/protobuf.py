@@ -17,20 +17,22 @@ from datfs.errors import EncodingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from datfs.encoding.buffer import Buffer
+
 VARINT: Final = 0
 LENGTH_DELIMITED: Final = 2
 # Kinds that no message of Dat v1 has, with their sizes; a later version's unknown fields might.
 _FIXED_BYTE_LENGTHS: Final = {1: 8, 5: 4}
 
 
-def iter_fields(message: bytes | bytearray | memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def iter_fields(message: Buffer) -> Iterator[tuple[int, int | memoryview]]:
     """Read the fields of one message, in the order in which they lie there.
 
     A field may come several times: for a single value the last one counts, as everywhere in
     protobuf. Fixed-size fields (of unknown numbers, since no message has them) are skipped.
 
     Args:
-        message: the whole message, nothing before or after it.
+        message: The whole message, nothing before or after it.
 
     Yields:
         The field's number and its value: an integer for a varint, a view into `message` for a
@@ -72,6 +74,39 @@ def iter_fields(message: bytes | bytearray | memoryview) -> Iterator[tuple[int, 
             raise EncodingError(f"protobuf field {tag >> 3} has the unknown kind {kind}")
 
 
+def as_uint(value: int | memoryview) -> int:
+    """Return a field's value where the schema says varint.
+
+    Raises:
+        EncodingError: the field is length-delimited.
+    """
+    if isinstance(value, int):
+        return value
+    raise EncodingError("a protobuf field holds bytes where a number belongs")
+
+
+def as_view(value: int | memoryview) -> memoryview:
+    """Return a field's value where the schema says embedded message, without a copy.
+
+    Raises:
+        EncodingError: the field is a varint.
+    """
+    if isinstance(value, int):
+        raise EncodingError("a protobuf field holds a number where bytes belong")
+    return value
+
+
+def as_bytes(value: int | memoryview) -> bytes:
+    """Return a copy of a field's value where the schema says bytes or string.
+
+    Raises:
+        EncodingError: the field is a varint.
+    """
+    if isinstance(value, int):
+        raise EncodingError("a protobuf field holds a number where bytes belong")
+    return bytes(value)
+
+
 def uint_field(field_number: int, value: int) -> bytes:
     """Write an unsigned integer, or a bool as 0 or 1, with its tag.
 
@@ -82,7 +117,7 @@ def uint_field(field_number: int, value: int) -> bytes:
     return encode_varint(field_number << 3 | VARINT) + encode_varint(value)
 
 
-def bytes_field(field_number: int, value: bytes | bytearray | memoryview) -> bytes:
+def bytes_field(field_number: int, value: Buffer) -> bytes:
     """Write bytes, a string's UTF-8 or an embedded message, with tag and length.
 
     Args:
