@@ -45,33 +45,35 @@ def iter_fields(message: Buffer) -> Iterator[tuple[int, int | memoryview]]:
     view = memoryview(message)
     end = len(view)
     offset = 0
-    while offset < end:
-        tag = view[offset]
-        if tag < 0x80:
-            offset += 1
-        else:
-            tag, offset = decode_varint(view, offset)
-        kind = tag & 7
-        if kind in (VARINT, LENGTH_DELIMITED):
+    try:
+        while offset < end:
             # One-byte varints are nearly all there are; a call for each would double the cost.
-            if offset < end and view[offset] < 0x80:
-                number = view[offset]
-                offset += 1
-            else:
-                number, offset = decode_varint(view, offset)
-            if kind == VARINT:
-                yield tag >> 3, number
+            tag = view[offset]
+            offset += 1
+            if tag >= 0x80:
+                tag, offset = decode_varint(view, offset - 1)
+            kind = tag & 7
+            if kind in _FIXED_BYTE_LENGTHS:
+                offset += _FIXED_BYTE_LENGTHS[kind]
+                if offset > end:
+                    raise EncodingError(f"protobuf field {tag >> 3} is cut short")
                 continue
-            start, offset = offset, offset + number
-            if offset > end:
-                raise EncodingError(f"protobuf field {tag >> 3} is cut short")
-            yield tag >> 3, view[start:offset]
-        elif kind in _FIXED_BYTE_LENGTHS:
-            offset += _FIXED_BYTE_LENGTHS[kind]
-            if offset > end:
-                raise EncodingError(f"protobuf field {tag >> 3} is cut short")
-        else:
-            raise EncodingError(f"protobuf field {tag >> 3} has the unknown kind {kind}")
+            value = view[offset]
+            offset += 1
+            if value >= 0x80:
+                value, offset = decode_varint(view, offset - 1)
+            if kind == VARINT:
+                yield tag >> 3, value
+            elif kind == LENGTH_DELIMITED:
+                start = offset
+                offset += value
+                if offset > end:
+                    raise EncodingError(f"protobuf field {tag >> 3} is cut short")
+                yield tag >> 3, view[start:offset]
+            else:
+                raise EncodingError(f"protobuf field {tag >> 3} has the unknown kind {kind}")
+    except IndexError:
+        raise EncodingError("a protobuf message ends within a field") from None
 
 
 def as_uint(value: int | memoryview) -> int:

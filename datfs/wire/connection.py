@@ -13,7 +13,9 @@ peer keeps no more than 17 messages for a feed it does not know: `send` refuses 
 `both_open` tells. Refusing costs no memory, and what would have waited would be stale by then.
 
 A peer that breaks the protocol gets a `Closed` event as the last one; nothing is raised for what
-came from outside, so that the messages before the mistake arrive in every slicing. What messages
+came from outside, so that the messages before the mistake arrive in every slicing. The state is that
+after the last event of a list: an owner still busy with an earlier event may speak about a feed, or
+on a connection, that the peer has ended, and what it says is dropped without an error. What messages
 mean is for the swarm: which feeds may be opened, which request is answered.
 """
 
@@ -88,6 +90,7 @@ class Connection:
         self._remote_handshake: Handshake | None = None
         self._extensions = Extensions(handshake.extensions)
         self._channels = ChannelTable()
+        self._closed_by_peer: set[bytes] = set()  # of the feeds that we had opened
         self._incoming = IncomingStream()
         self._outgoing = OutgoingStream()
         self._decrypting = False
@@ -152,7 +155,8 @@ class Connection:
             LocalProtocolError: no feed was announced yet, the key is not that feed's, or the
                 connection has its key already.
         """
-        self._check_not_closed()
+        if self._closed:
+            return []
         if self._key is not None or self._remote_first is None:
             raise LocalProtocolError("there is no announced feed to accept")
         if discovery_key_of(key) != self._remote_first.discovery_key:
@@ -177,10 +181,12 @@ class Connection:
         Raises:
             LocalProtocolError: the feed is open, 256 feeds are, or the first feed is not.
         """
-        self._check_not_closed()
+        if self._closed:
+            return []
         if self._key is None:
             raise LocalProtocolError("the first feed of an accepted connection is not open yet")
         channel, number = self._channels.open_local(discovery_key_of(key))
+        self._closed_by_peer.discard(channel.discovery_key)
         self._queue(number, Feed.TYPE, Feed(channel.discovery_key).encode())
         return [
             MessageReceived(channel.discovery_key, message) for message in channel.take_waiting()
@@ -204,9 +210,11 @@ class Connection:
         Raises:
             LocalProtocolError: the feed is not open, or it is the first one.
         """
-        channel, _ = self._open_channel(discovery_key)
+        if self._is_over(discovery_key):
+            return
         if discovery_key == self._first_discovery_key:
             raise LocalProtocolError("the first feed is open as long as its connection")
+        channel, _ = self._open_channel(discovery_key)
         self._channels.close_local(channel)
 
     # --- sending -----------------------------------------------------------------------------
@@ -218,6 +226,8 @@ class Connection:
             LocalProtocolError: the feed is not open; the peer has not opened it and the message is
                 no Want; or the message is too long for a frame. Nothing was queued.
         """
+        if self._is_over(discovery_key):
+            return
         channel, number = self._open_channel(discovery_key)
         if channel.remote_number is None and not isinstance(message, Want):
             raise LocalProtocolError(
@@ -237,6 +247,8 @@ class Connection:
             LocalProtocolError: the feed is not open on both sides, our handshake did not name the
                 extension, or the payload is too long for a frame. Nothing was queued.
         """
+        if self._is_over(discovery_key):
+            return
         channel, number = self._open_channel(discovery_key)
         if channel.remote_number is None:
             raise LocalProtocolError("extensions cannot be sent before the peer opened the feed")
@@ -330,12 +342,10 @@ class Connection:
         self._incoming.start(key=self._key, nonce=self._remote_first.nonce)
         self._decrypting = True
 
-    def _check_not_closed(self) -> None:
-        if self._closed:
-            raise LocalProtocolError("the connection is closed")
+    def _is_over(self, discovery_key: bytes) -> bool:
+        return self._closed or discovery_key in self._closed_by_peer
 
     def _open_channel(self, discovery_key: bytes) -> tuple[Channel, int]:
-        self._check_not_closed()
         channel = self._channels.get(discovery_key)
         if channel is None or channel.local_number is None:
             raise LocalProtocolError("the feed is not open on this connection")
@@ -406,6 +416,7 @@ class Connection:
                 raise RemoteProtocolError("the peer sent no nonce")
         channel, closed = self._channels.open_remote(number, feed.discovery_key)
         if closed is not None:
+            self._closed_by_peer.add(closed.discovery_key)
             events.append(FeedClosed(closed.discovery_key))
         opened = channel.local_number is not None
         events.append(FeedAnnounced(feed.discovery_key, number, opened))

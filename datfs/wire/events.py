@@ -22,7 +22,7 @@ class FeedAnnounced:
     Attributes:
         discovery_key: 32 bytes.
         channel: The peer's number for the feed.
-        opened: Whether we have opened the feed too.
+        opened: Whether we had opened the feed when the peer did.
     """
 
     discovery_key: bytes

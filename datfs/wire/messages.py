@@ -29,6 +29,10 @@ MAX_PROOF_NODES: Final = 256
 """Nodes of one Data: a proof of 2**53 blocks has at most 106, a frame could hold a million."""
 
 _HASH_BYTE_LENGTH: Final = 32
+_NODE_INDEX_TAG: Final = uint_field(1, 0)[:1]
+_NODE_HASH_HEAD: Final = bytes_field(2, bytes(_HASH_BYTE_LENGTH))[:2]  # tag and length
+_NODE_SIZE_TAG: Final = uint_field(3, 0)[:1]
+_VALUE_TAG: Final = bytes_field(2, b"")[:1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,15 +388,33 @@ class ProofNode(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the protobuf body."""
-        return (
-            uint_field(1, self.node_index)
-            + bytes_field(2, self.hash)
-            + uint_field(3, self.byte_length)
+        return b"".join(
+            (
+                _NODE_INDEX_TAG,
+                encode_varint(self.node_index),
+                bytes_field(2, self.hash),
+                _NODE_SIZE_TAG,
+                encode_varint(self.byte_length),
+            )
         )
 
     @classmethod
     def decode(cls, body: Buffer) -> ProofNode:
         """Read a body; raises EncodingError, also for hashes of other lengths."""
+        # Everybody writes the three fields in this order; reading it so takes half the time, and a
+        # sparse reader's blocks bring a dozen nodes each.
+        raw = bytes(body)
+        if raw[:1] == _NODE_INDEX_TAG:
+            node_index, start = decode_varint(raw, 1)
+            end = start + len(_NODE_HASH_HEAD) + _HASH_BYTE_LENGTH
+            if raw.startswith(_NODE_HASH_HEAD, start) and raw[end : end + 1] == _NODE_SIZE_TAG:
+                byte_length, past = decode_varint(raw, end + 1)
+                if past == len(raw):
+                    return cls(node_index, raw[end - _HASH_BYTE_LENGTH : end], byte_length)
+        return cls._decode_any_order(raw)
+
+    @classmethod
+    def _decode_any_order(cls, body: bytes) -> ProofNode:
         node_index = node_hash = byte_length = None
         for number, value in iter_fields(body):
             if number == 1:
@@ -462,9 +484,6 @@ class Data:
         if block_index is None:
             raise EncodingError("a Data message lacks its index")
         return cls(block_index, value, tuple(nodes), signature)
-
-
-_VALUE_TAG: Final = bytes_field(2, b"")[:1]
 
 
 @dataclass(frozen=True, slots=True)
