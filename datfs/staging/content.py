@@ -79,7 +79,7 @@ class DirtyContent:
         self.content_id = content_id
         self.base = base
         self.base_limit = base.size if base else 0  # from here on the base shows no more
-        self.size = self.base_limit
+        self.size: int = self.base_limit
         self.written = Extents()
         self.spool = spool
         self.frozen = False  # being committed: must not change

@@ -89,8 +89,7 @@ def encode_record(record: Record) -> bytes:
             payload = _encode_staged(record)
         case Moved():
             payload = (
-                _MOVED.pack(b"M", record.content_id, record.metadata_length)
-                + record.path.encode()
+                _MOVED.pack(b"M", record.content_id, record.metadata_length) + record.path.encode()
             )
         case Settled():
             payload = _SETTLED.pack(
@@ -125,11 +124,7 @@ def decode_records(journal: bytes) -> tuple[list[Record], int]:
 
 
 def _encode_staged(record: Staged) -> bytes:
-    flags = (
-        _WRITTEN * record.written
-        | _IN_FILE * record.in_file
-        | _MTIME_SET * record.mtime_set
-    )
+    flags = _WRITTEN * record.written | _IN_FILE * record.in_file | _MTIME_SET * record.mtime_set
     base = b""
     if isinstance(record.base, BaseVersion):
         flags |= _BASE_VERSION

@@ -42,11 +42,6 @@ class SpoolFolder:
         """Return an empty spool for the content with this id."""
         return Spool(self, content_id)
 
-    def attach(self, content_id: int) -> Spool | None:
-        """Return the spool whose file an earlier process left, None if there is none."""
-        spool = Spool(self, content_id)
-        return spool if spool.attach() else None
-
     def remove_leftovers(self) -> None:
         """Remove every spool file; nothing may be spooled at this time."""
         with DiskErrors():
@@ -141,12 +136,14 @@ class Spool:
                 os.ftruncate(self._descriptor, size)
 
     def attach(self) -> bool:
-        """Take over the file of an earlier process; False if there is none."""
+        """Take over the file of an earlier process in place of memory; False if there is none."""
         with DiskErrors():
             try:
                 self._descriptor = os.open(self._folder.file(self._content_id), os.O_RDWR)
             except FileNotFoundError:
                 return False
+        self._folder.give_memory(len(self._buffer))
+        self._buffer.clear()
         return True
 
     def file_byte_length(self) -> int:

@@ -18,6 +18,7 @@ What makes the journal safe to read after any end of the process:
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from datfs.hyperdrive.archive import Archive
     from datfs.staging.journal import Journal
-    from datfs.staging.spool import Spool, SpoolFolder
+    from datfs.staging.spool import SpoolFolder
     from datfs.staging.working_file import WorkingFile
 
 SPARE_BYTE_LENGTH = 256 * 1024
@@ -65,13 +66,13 @@ class Stage:
         content.changed = False
         self._live[content.content_id] = (file, content)
 
-    def reserve_ids(self, highest: int) -> None:
-        """Use no content id up to this one."""
-        self._last_content_id = max(self._last_content_id, highest)
+    def content_with_id(self, content_id: int) -> DirtyContent:
+        """Return an empty content with the id that it had in an earlier process."""
+        return DirtyContent(content_id, None, self._spool.spool(content_id))
 
-    def attach_spool(self, content_id: int) -> Spool | None:
-        """Return the spool with the file that an earlier process left for this content."""
-        return self._spool.attach(content_id)
+    def reserve_id(self, content_id: int) -> None:
+        """Give no new content this id or a lower one."""
+        self._last_content_id = max(self._last_content_id, content_id)
 
     def reserve(self, content: DirtyContent) -> None:
         """See that the disk has room for this content's commit and those that wait already.
@@ -97,13 +98,10 @@ class Stage:
         Raises:
             NoSpace, DiskFailed: it may not; the next call tries again.
         """
-        records: list[Record] = []
         layers = [layer for layer in file.layers() if layer.changed or not layer.staged]
-        for layer in layers:
-            records.append(_staged_record(file, layer))
-        if not records:
+        if not layers:
             return
-        self._append(records)
+        self._append([_staged_record(file, layer) for layer in layers])
         for layer in layers:
             self._mark_staged(file, layer)
         if self._journal.wants_rewrite and not self._awaiting_sync:
@@ -120,9 +118,7 @@ class Stage:
     def record_end(self, file: WorkingFile, *, metadata_length: int) -> list[Record]:
         """Return the records that give the file's dirty state up when the archive is so long."""
         return [
-            Settled(
-                content_id=layer.content_id, metadata_length=metadata_length, content_length=0
-            )
+            Settled(content_id=layer.content_id, metadata_length=metadata_length, content_length=0)
             for layer in file.layers()
             if layer.staged
         ]
@@ -152,12 +148,21 @@ class Stage:
             content.forget_record()
             self._settle([content], metadata_length=0, content_length=0)
 
+    def forget(self, file: WorkingFile) -> None:
+        """Take note that the file's records ended with its name; open handles keep the bytes."""
+        for layer in file.layers():
+            self._live.pop(layer.content_id, None)
+            layer.staged = False
+            self._release_room(layer)
+        self._shrink()
+
     def discard(self, file: WorkingFile) -> None:
         """Give up the file's dirty contents, whose bytes nobody can read any more."""
         layers = file.layers()
         self._settle(layers, metadata_length=0, content_length=0)
         for layer in layers:
-            self._close(layer)
+            layer.spool.close()
+        self._shrink()
 
     def committed(self, file: WorkingFile, content: DirtyContent) -> None:
         """Take note that a content (and what lay under it) has become a version.
@@ -182,7 +187,7 @@ class Stage:
             if layer.durable:
                 self._awaiting_sync.append(layer)
             else:
-                self._close(layer)
+                layer.spool.close()
         self._shrink()
 
     @property
@@ -204,7 +209,7 @@ class Stage:
         for content in settled:
             if content in self._awaiting_sync:
                 self._awaiting_sync.remove(content)
-                self._close(content)
+                content.spool.close()
         self._shrink()
 
     async def make_durable(self, file: WorkingFile) -> None:
@@ -272,8 +277,7 @@ class Stage:
     ) -> None:
         records = []
         for content in contents:
-            self._reserved_byte_length -= content.reserved_byte_length
-            content.reserved_byte_length = 0
+            self._release_room(content)
             if self._live.pop(content.content_id, None):
                 records.append(
                     Settled(
@@ -302,15 +306,15 @@ class Stage:
         live = [self._live[content_id] for content_id in sorted(self._live)]
         for _, content in live:
             content.forget_record()
-        try:
+        with suppress(StagingError):  # the old records are as true, only longer
             self._journal.rewrite([_staged_record(file, content) for file, content in live])
-        finally:
-            for file, content in live:
-                self._mark_staged(file, content)
-        self._owed.clear()
+            self._owed.clear()
+        for file, content in live:
+            self._mark_staged(file, content)
 
-    def _close(self, content: DirtyContent) -> None:
-        content.spool.close()
+    def _release_room(self, content: DirtyContent) -> None:
+        self._reserved_byte_length -= content.reserved_byte_length
+        content.reserved_byte_length = 0
 
 
 def _staged_record(file: WorkingFile, content: DirtyContent) -> Staged:

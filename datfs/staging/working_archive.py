@@ -6,130 +6,40 @@ change of an own archive goes through this class, those of the mount and those o
 services alike. Kernel requests, inode numbers, caches and errno belong to the fs package.
 
 Synchronous methods change state between two awaits only, so no other task sees half of them. Async
-ones may wait for the disk or for the commit of another file; every one of them may be cancelled
+ones may wait for the disk or for the commit of another file; each of them may be cancelled
 without harm: what was dirty stays dirty, in the journal if it was flushed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import Enum
+import stat as posix
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from datfs.errors import Busy, DatfsError, IsADirectory, NotPermitted
+from datfs.hyperdrive.archive import Put
+from datfs.staging.commit import Committer, Released
+from datfs.staging.content import CommittedContent
+from datfs.staging.editor import Editor, FileHandle
+from datfs.staging.names import Names
+from datfs.staging.recovery import Recovered, staged_files
+from datfs.staging.stage import Stage
+from datfs.staging.tree import Tree, WorkingEntry
+from datfs.staging.working_file import WorkingFiles
+
 if TYPE_CHECKING:
-    from datfs.hyperdrive.archive import Archive, Change
+    from collections.abc import Callable, Sequence
+
+    from datfs.hyperdrive.archive import Archive
+    from datfs.hyperdrive.entry import Change
     from datfs.hyperdrive.stat import Stat
     from datfs.staging.journal import Journal
+    from datfs.staging.recovery import StagedFile
     from datfs.staging.rules import FileRules
     from datfs.staging.spool import SpoolFolder
+    from datfs.staging.working_file import WorkingFile
 
-
-class Released(Enum):
-    """What the end of a handle did."""
-
-    NOTHING = "nothing"  # other writing handles remain, or nothing had changed
-    COMMITTED = "committed"  # one version was written (on_commit has been called)
-    DISCARDED = "discarded"  # the file was unlinked meanwhile: nothing is kept
-    REVERTED = "reverted"  # the content failed its check: cached pages and attributes are stale
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkingEntry:
-    """A file or directory as a reader of the working archive sees it now."""
-
-    path: str
-    stat: Stat  # size, mode and times as now; offset, byte_offset, blocks of the committed version
-    file_id: int | None  # equal for one file while it is open or dirty, renamed or not; else None
-    dirty: bool  # something of it is not a version yet
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
-    """A file that the journal of an earlier process held."""
-
-    path: str
-    outcome: str  # a sentence for the log
-
-
-class FileHandle:
-    """One open of a file. All handles of a file see one state; fs makes one for each open(2)."""
-
-    @property
-    def path(self) -> str | None:
-        """Where the file stands now; None once it is unlinked."""
-        raise NotImplementedError
-
-    @property
-    def file_id(self) -> int:
-        """The id of the file, see `WorkingEntry`."""
-        raise NotImplementedError
-
-    @property
-    def writable(self) -> bool:
-        """Whether the handle was opened for writing."""
-        raise NotImplementedError
-
-    def stat(self) -> Stat:
-        """Return the file's stat as it is now, also when it is unlinked."""
-        raise NotImplementedError
-
-    def read(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes from `offset`, fewer at the end of the file.
-
-        Raises:
-            BlockMissing: a block of the committed version is not here (cleared).
-            DiskFailed: the store's disk failed.
-        """
-        raise NotImplementedError
-
-    def write(self, offset: int, data: bytes) -> int:
-        """Write all of `data` at `offset`, past the end with zeros between; returns its length.
-
-        Raises:
-            NotOpenForWriting, NoSpace, DiskFailed: nothing was written.
-        """
-        raise NotImplementedError
-
-    def truncate(self, size: int) -> None:
-        """Cut the file or extend it with zeros to `size` bytes."""
-        raise NotImplementedError
-
-    def chmod(self, mode: int) -> None:
-        """Set the permission bits; part of the version that the last release commits."""
-        raise NotImplementedError
-
-    def set_times(self, mtime_ms: int) -> None:
-        """Set the time of modification, in milliseconds since 1970."""
-        raise NotImplementedError
-
-    def flush(self) -> bool:
-        """Do what close(2) promises (FLUSH; comes at each close of each duplicate).
-
-        Checks what was written, sees that there is room for the commit, and makes the dirty state
-        survive the death of this process. Costs nothing for a reading handle or an unchanged file.
-
-        Returns:
-            True if the rules replaced the content: pages and size that the kernel caches are stale.
-
-        Raises:
-            DatfsError: from the rules; the content will not be committed unless it is written anew.
-            FileTooLarge, NoSpace, DiskFailed
-        """
-        raise NotImplementedError
-
-    async def fsync(self) -> None:
-        """Make the file as it is now survive a loss of power."""
-        raise NotImplementedError
-
-    async def release(self) -> Released:
-        """End the handle (RELEASE); that of the last writing one commits one version.
-
-        The version is the file as it is at this moment, with the path it has when the commit ends.
-        Whoever opens and writes the file meanwhile makes the next version. On an error the file
-        stays dirty and in the journal; `commit_all` and the next release try again.
-        """
-        raise NotImplementedError
+__all__ = ["FileHandle", "Recovered", "Released", "WorkingArchive", "WorkingEntry"]
 
 
 class WorkingArchive:
@@ -145,17 +55,97 @@ class WorkingArchive:
         on_commit: Callable[[Sequence[Change]], None],
         wall_clock_ms: Callable[[], int],
     ) -> None:
-        raise NotImplementedError
+        """Join the parts; `recover` must run before anything is changed.
+
+        Args:
+            archive: writable; nothing else writes to it.
+            spool: the folder of this archive's spool files.
+            journal: this archive's journal.
+            rules: what the owner of the archive says about its files.
+            on_commit: called with the changes of each version, at once and in order; must not fail.
+            wall_clock_ms: milliseconds since 1970.
+        """
+        self._archive = archive
+        self._journal = journal
+        self._wall_clock_ms = wall_clock_ms
+        self._files = WorkingFiles()
+        self._stage = Stage(archive, spool, journal)
+        self._tree = Tree(archive, self._files)
+        self._committer = Committer(
+            archive,
+            files=self._files,
+            stage=self._stage,
+            rules=rules,
+            on_commit=on_commit,
+            wall_clock_ms=wall_clock_ms,
+        )
+        self._editor = Editor(
+            archive,
+            files=self._files,
+            stage=self._stage,
+            committer=self._committer,
+            wall_clock_ms=wall_clock_ms,
+        )
+        self._names = Names(
+            archive,
+            tree=self._tree,
+            files=self._files,
+            stage=self._stage,
+            editor=self._editor,
+            committer=self._committer,
+            rules=rules,
+            wall_clock_ms=wall_clock_ms,
+        )
 
     async def recover(self) -> list[Recovered]:
-        """Commit what the journal of an earlier process holds; to be called once, before use."""
-        raise NotImplementedError
+        """Commit what the journal of an earlier process holds.
+
+        Returns:
+            What was found there; empty after an orderly end.
+
+        Raises:
+            EncodingError: the journal is not ours to read.
+            NoSpace, DiskFailed, BlockMissing: the journal stands, and those files are dirty.
+        """
+        found = staged_files(self._journal.read(), self._archive, self._stage)
+        report = [
+            Recovered(path=staged.path, outcome=f"could not be committed: {staged.lost}")
+            for staged in found
+            if staged.lost is not None
+        ]
+        files = [self._take_over(staged) for staged in found if staged.lost is None]
+        for file in dict.fromkeys(files):
+            if file.path is None:
+                continue
+            path = file.path
+            outcome = await self._committer.commit_recovered(file)
+            self._editor.let_go(file)
+            report.append(Recovered(path=path, outcome=_SAYING[outcome]))
+        if found:
+            await self._stage.sync_archive()
+        self._stage.clear()
+        return report
+
+    def _take_over(self, staged: StagedFile) -> WorkingFile:
+        """Make a dirty file of what the journal holds, or one more layer of such a file."""
+        content, last = staged.content, staged.last
+        file = self._files.get(staged.path)
+        if file is None or content.base is not file.content:
+            if file is not None:  # the name was taken by another file and the younger one counts
+                self._committer.revert(file)
+                self._editor.let_go(file)
+            committed = content.base.stat if isinstance(content.base, CommittedContent) else None
+            file = self._files.new_file(staged.path, committed=committed, content=content)
+        file.content = content
+        file.mode, file.mtime_ms, file.mtime_set = last.mode, last.mtime_ms, last.mtime_set
+        self._stage.adopt(content, file)
+        return file
 
     # --- looking -------------------------------------------------------------------------------
 
     def lookup(self, path: str) -> WorkingEntry | None:
         """Return the file or directory at `path`, None if there is none."""
-        raise NotImplementedError
+        return self._tree.lookup(path)
 
     def list_directory(self, path: str) -> list[tuple[str, WorkingEntry]]:
         """Return the entries of a directory by name.
@@ -163,7 +153,7 @@ class WorkingArchive:
         Raises:
             EntryMissing, NotADirectory
         """
-        raise NotImplementedError
+        return self._tree.list_directory(path)
 
     def read_file(self, path: str) -> bytes:
         """Return the whole content of a (small) file as it is now.
@@ -171,15 +161,20 @@ class WorkingArchive:
         Raises:
             EntryMissing, IsADirectory, BlockMissing, DiskFailed
         """
-        raise NotImplementedError
+        file = self._file(path)
+        try:
+            return file.content.read(0, file.content.size)
+        finally:
+            self._editor.let_go(file)
 
     def has_writers(self, path: str) -> bool:
         """Tell whether somebody has the file open for writing."""
-        raise NotImplementedError
+        file = self._files.get(path)
+        return file is not None and file.writers > 0
 
     def uncommitted(self) -> list[str]:
         """Return the paths of the files that are not a version yet, sorted."""
-        raise NotImplementedError
+        return sorted(file.path for file in self._files if file.dirty and file.path is not None)
 
     # --- files ---------------------------------------------------------------------------------
 
@@ -189,50 +184,100 @@ class WorkingArchive:
         Raises:
             EntryExists, EntryMissing (the directory), NotADirectory, DatfsError (from the rules)
         """
-        raise NotImplementedError
+        self._names.require_free(path)
+        return self._editor.hold(self._editor.new_file(path, mode), write=True)
 
     def open(self, path: str, *, write: bool, truncate: bool = False) -> FileHandle:
         """Open a file; `truncate` (O_TRUNC, only with `write`) empties it.
 
         Raises:
-            EntryMissing, IsADirectory
+            EntryMissing, IsADirectory, DiskFailed
         """
-        raise NotImplementedError
+        file = self._file(path)
+        if truncate and write:
+            self._editor.truncate(file, 0)
+        return self._editor.hold(file, write=write)
 
     async def truncate(self, path: str, size: int) -> None:
-        """truncate(2): one version, or part of the one that open writing handles will make.
+        """Cut or extend a file: one version, or a part of the one that writing handles will make.
 
         Raises:
             EntryMissing, IsADirectory, NoSpace, DiskFailed
         """
-        raise NotImplementedError
+        handle = self.open(path, write=True)
+        try:
+            handle.truncate(size)
+            handle.flush()
+        finally:
+            await handle.release()
 
     def chmod(self, path: str, mode: int) -> None:
-        """Set permission bits of a file or directory.
+        """Set permission bits of a file or directory; of a file in work, for its next version.
 
         Raises:
             EntryMissing, NotPermitted (the root has no entry), NoSpace, DiskFailed
         """
-        raise NotImplementedError
+        file = self._files.get(path)
+        if file is not None and (file.dirty or file.writers):
+            self._editor.chmod(file, mode)
+            return
+        stat = self._tree.require(path).stat
+        self._put_attributes(path, replace(stat, mode=posix.S_IFMT(stat.mode) | mode & 0o7777))
 
     def set_times(self, path: str, mtime_ms: int) -> None:
-        """Set the time of modification of a file or directory, in milliseconds since 1970.
+        """Set the time of modification, in milliseconds since 1970; of a file in work as `chmod`.
 
         Raises:
             EntryMissing, NotPermitted (the root has no entry), NoSpace, DiskFailed
         """
-        raise NotImplementedError
+        file = self._files.get(path)
+        if file is not None and (file.dirty or file.writers):
+            self._editor.set_times(file, mtime_ms)
+            return
+        self._put_attributes(path, replace(self._tree.require(path).stat, mtime_ms=mtime_ms))
+
+    def _put_attributes(self, path: str, stat: Stat) -> None:
+        if path == "/":
+            raise NotPermitted("the root directory has no attributes of its own in an archive")
+        stat = replace(stat, ctime_ms=self._wall_clock_ms())
+        self._committer.change([Put(path, stat)])
+        file = self._files.get(path)
+        if file is not None:
+            file.settle_on(CommittedContent(self._archive, stat))
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
         """Replace (or make) a file in one version, for services; the rules are not asked.
 
-        Equal content commits nothing. Open readers see the new content.
+        Equal content commits nothing. Open readers see the new content. Nothing is journaled: a
+        process that dies before this returns has written all or nothing.
 
         Raises:
             Busy: somebody has the file open for writing.
-            EntryMissing (the directory), IsADirectory, NoSpace, DiskFailed
+            EntryMissing (the directory), NotADirectory, IsADirectory, NoSpace, DiskFailed
         """
-        raise NotImplementedError
+        async with self._committer.turn():
+            if self.has_writers(path):
+                raise Busy(f"{path} is open for writing")
+            if self._tree.lookup(path) is None:
+                self._names.require_parent(path)
+                file = self._editor.new_file(path, mode)
+            else:
+                file = self._file(path)
+            try:
+                self._editor.replace(file, data)
+                await self._committer.commit_in_turn(file)
+            except BaseException:
+                if not file.writers:
+                    self._committer.revert(file)
+                raise
+            finally:
+                self._editor.let_go(file)
+
+    def _file(self, path: str) -> WorkingFile:
+        entry = self._tree.require(path)
+        if entry.stat.is_directory:
+            raise IsADirectory(f"{path} is a directory")
+        return self._editor.file_of(path, entry.stat)
 
     # --- names ---------------------------------------------------------------------------------
 
@@ -240,47 +285,84 @@ class WorkingArchive:
         """Make a directory: one version.
 
         Raises:
-            EntryExists, EntryMissing, NotADirectory, DatfsError (from the rules)
+            EntryExists, EntryMissing, NotADirectory, DatfsError (from the rules), NoSpace,
+            DiskFailed
         """
-        raise NotImplementedError
+        self._names.mkdir(path, mode)
 
     def rmdir(self, path: str) -> None:
         """Remove an empty directory: one version.
 
         Raises:
-            EntryMissing, NotADirectory, DirectoryNotEmpty, NotPermitted (the root)
+            EntryMissing, NotADirectory, DirectoryNotEmpty, NotPermitted (the root), NoSpace,
+            DiskFailed
         """
-        raise NotImplementedError
+        self._names.rmdir(path)
 
     def unlink(self, path: str) -> None:
         """Remove a file's name; who has it open goes on reading and writing it.
 
         Raises:
-            EntryMissing, IsADirectory
+            EntryMissing, IsADirectory, NoSpace, DiskFailed
         """
-        raise NotImplementedError
+        self._names.unlink(path)
 
     def rename(self, old: str, new: str, *, replace: bool = True) -> None:
         """Move a file or a whole directory, over an existing file or empty directory too.
 
-        One append batch with one signature. `replace=False` is RENAME_NOREPLACE.
+        One append batch with one signature. A file that comes to a checked name is checked.
+
+        Args:
+            old: what to move.
+            new: where to.
+            replace: False is RENAME_NOREPLACE.
 
         Raises:
             EntryMissing, EntryExists, NotADirectory, IsADirectory, DirectoryNotEmpty, InvalidMove,
-            DatfsError (from the rules)
+            DatfsError (from the rules), NoSpace, DiskFailed
+            Busy: the rules replace the content while a large file is being committed.
         """
-        raise NotImplementedError
+        self._names.rename(old, new, replace_target=replace)
 
     # --- durability ----------------------------------------------------------------------------
 
     async def sync(self) -> None:
-        """Make everything that is committed survive a loss of power (fsync of a directory)."""
-        raise NotImplementedError
+        """Make everything that is committed survive a loss of power (fsync of a directory).
+
+        Raises:
+            NoSpace, DiskFailed
+        """
+        await self._stage.sync_archive()
 
     async def commit_all(self) -> None:
-        """Commit every dirty file, also those that are still open (the mount ends)."""
-        raise NotImplementedError
+        """Commit every dirty file, also those that are still open (the mount ends).
+
+        Raises:
+            NoSpace, DiskFailed, BlockMissing: the first that was met, after all were tried.
+        """
+        failure: DatfsError | None = None
+        for file in [*self._files]:
+            try:
+                await self._committer.commit(file, although_open=True)
+            except DatfsError as error:
+                failure = failure or error
+            self._editor.let_go(file)
+        if failure is not None:
+            raise failure
 
     def close(self) -> None:
-        """Close journal and spool files; what is not committed stays in the journal."""
-        raise NotImplementedError
+        """Close journal and spool files; what is not committed stays there for the next start.
+
+        Raises:
+            DiskFailed
+        """
+        self._stage.close()
+
+
+_SAYING = {
+    Released.COMMITTED: "was written but no version yet when the last process ended; it is one now",
+    Released.UNCHANGED: "had become a version before the last process ended",
+    Released.REVERTED: "was not committed: its content is not what it must be",
+    Released.DISCARDED: "was removed",
+    Released.NOTHING: "had become a version before the last process ended",
+}

@@ -87,6 +87,10 @@ class WorkingFile:
             ctime_ms=max(self.mtime_ms, committed.ctime_ms) if committed else self.mtime_ms,
         )
 
+    def is_unlinked(self) -> bool:
+        """Whether it has lost its name (which may happen during any await)."""
+        return self.path is None
+
     def layers(self) -> list[DirtyContent]:
         """Return its dirty contents, the lowest first."""
         content = self.content
@@ -112,10 +116,16 @@ class WorkingFiles:
         for files in self._directories.values():
             yield from files.values()
 
-    def new_file_id(self) -> int:
-        """Return an id that no file had before."""
+    def new_file(
+        self, path: str, *, committed: Stat | None, content: Content, mode: int = 0
+    ) -> WorkingFile:
+        """Put a file with an id that none had before at a free path."""
         self._last_file_id += 1
-        return self._last_file_id
+        file = WorkingFile(
+            self._last_file_id, path, committed=committed, content=content, mode=mode
+        )
+        self.add(file)
+        return file
 
     def get(self, path: str) -> WorkingFile | None:
         """Return the file at a path."""
