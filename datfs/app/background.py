@@ -31,7 +31,8 @@ def run_in_background(serve: Callable[[Callable[[], None]], None], log: Path) ->
 
     Args:
         serve: Blocks as long as the service lasts; given a function to call when it serves.
-        log: Where the child's stdout and stderr go.
+        log: Where the child's stdout and stderr go from the moment it serves; what libraries
+            print before that is for the terminal.
 
     Raises:
         DatfsError: Raised by the child before it served; the same class and text.
@@ -50,9 +51,10 @@ def run_in_background(serve: Callable[[Callable[[], None]], None], log: Path) ->
             raise
     if said == SERVING:
         return
-    os.waitpid(pid, 0)
+    _, status = os.waitpid(pid, 0)
     if not said:
-        raise DatfsError(f"datfs ended while it started; {log} tells more")
+        how = os.waitstatus_to_exitcode(status)
+        raise DatfsError(f"datfs ended while it started ({how}); its last words stand above")
     raise from_record(json.loads(said))
 
 
@@ -61,13 +63,14 @@ def _child(serve: Callable[[Callable[[], None]], None], log: Path, writing: int)
     parent = open(writing, "wb", buffering=0)  # noqa: SIM115 - closed when all has been said
     try:
         os.setsid()
-        _redirect(log)
-        serve(lambda: _say(parent, SERVING))
+        serve(lambda: _let_go(log, parent))
         code = 0
     except DatfsError as error:
         code = error.exit_code
-        print(f"datfs: {error}", file=sys.stderr)
-        _say(parent, json.dumps(to_record(error)).encode())
+        if parent.closed:
+            print(f"datfs: {error}", file=sys.stderr)
+        else:
+            _say(parent, json.dumps(to_record(error)).encode())
     except Exception:
         traceback.print_exc()
     finally:
@@ -78,14 +81,12 @@ def _child(serve: Callable[[Callable[[], None]], None], log: Path, writing: int)
 
 
 def _say(parent: RawIOBase, message: bytes) -> None:
-    """Tells the parent once how it went; it may have been killed meanwhile."""
-    if not parent.closed:
-        with contextlib.suppress(BrokenPipeError), parent:
-            parent.write(message)
+    with contextlib.suppress(BrokenPipeError), parent:  # it may have been killed meanwhile
+        parent.write(message)
 
 
-def _redirect(log: Path) -> None:
-    """Lets go of the terminal."""
+def _let_go(log: Path, parent: RawIOBase) -> None:
+    """Leaves the terminal and the working directory to whoever has them, then tells the parent."""
     if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.replace(log.with_name(f"{log.name}.old"))
     sys.stdout.flush()
@@ -98,3 +99,4 @@ def _redirect(log: Path) -> None:
     os.close(null)
     os.close(output)
     os.chdir("/")
+    _say(parent, SERVING)
