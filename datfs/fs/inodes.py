@@ -125,10 +125,11 @@ class InodeTable:
 
 def _series(identity: Identity) -> Iterator[int]:
     """The numbers that a node may have, in order of preference; never 0 and never the root's."""
-    path = identity.path.encode(errors="surrogateescape")
+    space = identity.space
+    name = len(space).to_bytes(2, "big") + space + identity.path.encode()
     attempt = b""
     while True:
-        digest = hashlib.blake2b(path + attempt, digest_size=8, key=identity.space[:64]).digest()
+        digest = hashlib.blake2b(name + attempt, digest_size=8).digest()
         inode = int.from_bytes(digest, "big")
         if inode > ROOT_INODE:
             yield inode

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import stat
 from typing import TYPE_CHECKING
 
 import pyfuse3
@@ -23,7 +24,7 @@ import trio
 from datfs.hyperdrive.entry import ChangeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from datfs.fs.inodes import InodeTable
     from datfs.fs.node import Identity
@@ -45,11 +46,15 @@ class Invalidator:
         self._wake = trio.Event()
         self._sent_more = trio.Event()
 
+    def inode_changed(self, inode: int) -> None:
+        """Size, times, mode or content of an inode are no longer what they were."""
+        self._add((inode, None))
+
     def content_changed(self, identity: Identity) -> None:
         """Size, times, mode or content of a node are no longer what they were."""
         inode = self._inodes.find(identity)
         if inode is not None:
-            self._add((inode, None))
+            self.inode_changed(inode)
 
     def name_changed(self, parent: Identity, name: str) -> None:
         """A name has come, gone, or stands for something else."""
@@ -57,37 +62,32 @@ class Invalidator:
         if inode is not None:
             self._add((inode, name.encode()))
 
-    def archive_changed(
-        self, top: Identity, changes: Iterable[Change], exists: Callable[[str], bool]
-    ) -> None:
+    def archive_changed(self, top: Identity, changes: Iterable[Change]) -> None:
         """An archive has a new version.
 
         Args:
             top: The top directory of the archive as one place of the tree shows it.
-            changes: What differs.
-            exists: Whether a path of the archive ("/a/b") exists now.
+            changes: What differs; directories that came or went with a name below them included.
         """
         for change in changes:
-            parts = change.path.strip("/").split("/")
-            if change.kind is not ChangeKind.CHANGED:
-                self._names_changed(top, parts, exists)
-            self.content_changed(_below(top, parts))
+            if change.path == "/":
+                self.content_changed(top)
+                continue
+            above, _, name = change.path.rpartition("/")
+            identity = top._replace(path=top.path + change.path)
+            if change.kind is not ChangeKind.CHANGED or self._is_other_kind(identity):
+                self.name_changed(top._replace(path=top.path + above), name)
+                self._inodes.removed(identity)
+            else:
+                self.content_changed(identity)
 
-    def _names_changed(
-        self, top: Identity, parts: list[str], exists: Callable[[str], bool]
-    ) -> None:
-        """The last of the parts came or went.
-
-        A directory without an entry of its own comes and goes with what is in it, so the name that
-        changes may be one further up; it ends at the first directory that the kernel keeps.
-        """
-        for depth in range(len(parts) - 1, -1, -1):
-            here, parent = parts[: depth + 1], _below(top, parts[:depth])
-            self.name_changed(parent, parts[depth])
-            if not exists("/" + "/".join(here)):
-                self._inodes.removed(_below(top, here))
-            elif self._inodes.find(parent) is not None:
-                break
+    def _is_other_kind(self, identity: Identity) -> bool:
+        """Whether the kernel knows a file where a directory is now, or the other way round."""
+        inode = self._inodes.find(identity)
+        if inode is None:
+            return False
+        node = self._inodes.node(inode)
+        return stat.S_IFMT(node.attributes().mode) != node.type_bits
 
     async def told(self) -> None:
         """Returns when the kernel knows of all changes until now."""
@@ -112,10 +112,6 @@ class Invalidator:
         self._pending[notification] = None
         self._asked += 1
         self._wake.set()
-
-
-def _below(top: Identity, parts: list[str]) -> Identity:
-    return top._replace(path="/".join([top.path, *parts]))
 
 
 def _notify(batch: list[_Notification]) -> None:

@@ -19,10 +19,10 @@ import trio
 
 from datfs.errors import MountError
 from datfs.fs import kernel
-from datfs.fs.invalidation import Invalidator
 from datfs.fs.operations import Operations
 
 if TYPE_CHECKING:
+    from datfs.fs.invalidation import Invalidator
     from datfs.fs.node import Directory
     from datfs.fs.waiting import WaitingRoom
 
@@ -148,7 +148,6 @@ async def serve(
     """
     path = check_mountpoint(mountpoint)
     operations = Operations(tree.root, tree.store)
-    invalidator = Invalidator(operations.inodes)
     try:
         pyfuse3.init(operations, str(path), options.as_fuse_options())
     except RuntimeError as error:
@@ -156,7 +155,7 @@ async def serve(
             f"{path} could not be mounted; the reason stands above, from fusermount3 or libfuse"
         ) from error
     try:
-        await _run(tree, operations, invalidator, path, options, task_status)
+        await _run(tree, operations, path, options, task_status)
     finally:
         pyfuse3.close(unmount=True)
         with trio.move_on_after(RELEASE_LIMIT_S, shield=True):
@@ -166,7 +165,6 @@ async def serve(
 async def _run(
     tree: Tree,
     operations: Operations,
-    invalidator: Invalidator,
     path: Path,
     options: MountOptions,
     task_status: trio.TaskStatus[Mounted],
@@ -187,7 +185,7 @@ async def _run(
 
     async def notify() -> None:
         with notifying:
-            await invalidator.run()
+            await operations.invalidator.run()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(answer)
@@ -195,11 +193,11 @@ async def _run(
         try:
             await operations.initialised.wait()
             _tune(tree, path, options)
-            task_status.started(Mounted(mountpoint=path, invalidator=invalidator))
+            task_status.started(Mounted(mountpoint=path, invalidator=operations.invalidator))
             await ended.wait()
         finally:
             with trio.move_on_after(END_LIMIT_S, shield=True):
-                await invalidator.told()
+                await operations.invalidator.told()
             notifying.cancel()
             answering.cancel()
 

@@ -89,14 +89,24 @@ class OpenFile:
         """Takes all of the data, or raises."""
         refuse(errno.EBADF)
 
-    async def flush(self) -> None:
-        """A descriptor of this handle was closed; there may be others. Errors reach close(2)."""
+    async def flush(self) -> bool:
+        """A descriptor of this handle was closed; there may be others. Errors reach close(2).
+
+        Returns:
+            Whether the file is now another than the kernel's pages and attributes say.
+        """
+        return False
 
     async def fsync(self) -> None:
         """Returns when what was written survives power loss."""
 
-    async def release(self) -> None:
-        """The last descriptor is gone; errors reach nobody."""
+    async def release(self) -> bool:
+        """The last descriptor is gone; errors reach nobody.
+
+        Returns:
+            As `flush`.
+        """
+        return False
 
 
 class Node(ABC):
@@ -181,8 +191,11 @@ class Directory(Node):
     __slots__ = ()
 
     refusal: ClassVar[int] = errno.EPERM  # the errno of changes that this kind does not allow
-    names_valid_s: float = 0.0  # how long the kernel may answer lookups from an earlier answer
-    absence_valid_s: float = 0.0  # the same for names that are not there
+
+    @property
+    def names_valid_s(self) -> float:
+        """How long the kernel may believe which names there are, and which there are not."""
+        return 0.0
 
     @property
     def type_bits(self) -> int:

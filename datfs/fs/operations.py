@@ -11,15 +11,17 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyfuse3
 import trio
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError
 
+from datfs.errors import EntryMissing
 from datfs.fs.errno_table import answering, silencing
 from datfs.fs.handles import HandleTable, Listing
 from datfs.fs.inodes import ROOT_INODE, InodeTable
+from datfs.fs.invalidation import Invalidator
 from datfs.fs.node import AttributeChange, Directory, File, Link, OpenFile
 from datfs.hyperdrive.path_rules import check_name
 
@@ -47,6 +49,13 @@ _DOTS = frozenset({b".", b".."})
 _IO_SIZE = 65536  # st_blksize: the size of hyperdrive's blocks
 
 
+class _Opened(NamedTuple):
+    """One open(2)."""
+
+    file: OpenFile
+    inode: int
+
+
 class Operations(pyfuse3.Operations):
     """The handlers of one mount."""
 
@@ -63,7 +72,8 @@ class Operations(pyfuse3.Operations):
         super().__init__()
         self.inodes = InodeTable(root)
         self.initialised = trio.Event()  # set by the kernel's first request
-        self._files: HandleTable[tuple[OpenFile, Node]] = HandleTable()
+        self.invalidator = Invalidator(self.inodes)
+        self._files: HandleTable[_Opened] = HandleTable()
         self._listings: HandleTable[Listing] = HandleTable()
         self._store = store
         self._uid, self._gid = os.getuid(), os.getgid()
@@ -86,7 +96,7 @@ class Operations(pyfuse3.Operations):
         text = _known_name(name)
         node = None if text is None else await directory.lookup(text)
         if node is None:
-            return _absence(directory.absence_valid_s)
+            return _absence(directory.names_valid_s)
         return self._remember(node, directory.names_valid_s)
 
     @silencing
@@ -121,7 +131,7 @@ class Operations(pyfuse3.Operations):
             mtime_ms=attr.st_mtime_ns // _NS_IN_MS if fields.update_mtime else None,
         )
         if change != AttributeChange():
-            await node.set_attributes(change, None if fh is None else self._files[fh][0])
+            await node.set_attributes(change, None if fh is None else self._files[fh].file)
         return self._entry(inode, node.attributes(), 0)
 
     @answering
@@ -147,7 +157,7 @@ class Operations(pyfuse3.Operations):
         directory = self._directory(parent_inode)
         node, opened = await directory.create(check_name(name), stat.S_IMODE(mode), flags)
         entry = self._remember(node, directory.names_valid_s)
-        return self._file_info(opened, node), entry
+        return self._file_info(opened, entry.st_ino), entry
 
     @answering
     async def mknod(
@@ -244,34 +254,39 @@ class Operations(pyfuse3.Operations):
         node = self._node(inode)
         if not isinstance(node, File):
             raise FUSEError(errno.EISDIR)
-        return self._file_info(await node.open(flags), node)
+        return self._file_info(await node.open(flags), inode)
 
     @answering
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         """Reads from an open file."""
-        return await self._files[fh][0].read(off, size)
+        return await self._files[fh].file.read(off, size)
 
     @answering
     async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
         """Writes to an open file."""
-        await self._files[fh][0].write(off, buf)
+        await self._files[fh].file.write(off, buf)
         return len(buf)
 
     @answering
     async def flush(self, fh: FileHandleT) -> None:
         """One descriptor of an open file was closed."""
-        await self._files[fh][0].flush()
+        opened = self._files[fh]
+        if await opened.file.flush():
+            # Who opens the file after close(2) must see it as it is now.
+            self.invalidator.inode_changed(opened.inode)
+            await self.invalidator.told()
 
     @answering
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
         """Makes an open file survive power loss."""
-        await self._files[fh][0].fsync()
+        await self._files[fh].file.fsync()
 
     @answering
     async def release(self, fh: FileHandleT) -> None:
         """The last descriptor of an open file was closed."""
-        opened, _ = self._files.pop(fh)
-        await opened.release()
+        opened = self._files.pop(fh)
+        if await opened.file.release():
+            self.invalidator.inode_changed(opened.inode)
 
     # --- open directories ----------------------------------------------------------------------
 
@@ -295,7 +310,7 @@ class Operations(pyfuse3.Operations):
             try:
                 entry = self._entry(inode, node.attributes(), valid_s)
                 told = pyfuse3.readdir_reply(token, name, entry, position + 1)
-            except FileNotFoundError:
+            except (FileNotFoundError, EntryMissing):
                 continue  # removed since the listing began
             finally:
                 # The kernel does not count a directory's names for itself and the one above.
@@ -330,8 +345,8 @@ class Operations(pyfuse3.Operations):
 
     async def release_all(self) -> None:
         """Releases what the kernel did not come to release before the mount ended."""
-        for opened, _ in self._files:
-            await opened.release()
+        for opened in self._files:
+            await opened.file.release()
         self._files = HandleTable()
 
     # --- from nodes to the kernel's structures -------------------------------------------------
@@ -354,9 +369,9 @@ class Operations(pyfuse3.Operations):
         inode = self.inodes.find(directory.identity._replace(path=above)) if slash else None
         return self.inodes.node(ROOT_INODE if inode is None else inode)
 
-    def _file_info(self, opened: OpenFile, node: Node) -> FileInfo:
+    def _file_info(self, opened: OpenFile, inode: int) -> FileInfo:
         return FileInfo(
-            fh=self._files.add((opened, node)),
+            fh=self._files.add(_Opened(opened, inode)),
             direct_io=opened.direct_io,
             keep_cache=opened.keep_cache,
         )

@@ -8,6 +8,7 @@ takes what was written as a whole; it refuses at FLUSH, so that close(2) returns
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -183,11 +184,12 @@ class _Command(OpenFile):
         self._written[offset : offset + len(data)] = data
         self._changed = True
 
-    async def flush(self) -> None:
+    async def flush(self) -> bool:
         # A shell closes a duplicate before it writes: what was not written is no command.
         if self._changed:
             self._changed = False
             await self._take(bytes(self._written))
+        return False
 
 
 class GrowingFile(File):
@@ -233,5 +235,11 @@ class _PassThrough(OpenFile):
     async def read(self, offset: int, size: int) -> bytes:
         return os.pread(self._descriptor, size, offset)
 
-    async def release(self) -> None:
+    async def release(self) -> bool:
         os.close(self._descriptor)
+        return False
+
+
+def as_json(value: object) -> bytes:
+    """The content of a status file: JSON that people can read."""
+    return json.dumps(value, indent=2, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,250 @@
+"""`lobby/KEY/`: the signal files of a session, and what datfs itself tells and does there.
+
+The files are the union of the archives of those who take part; which archive a name comes from,
+and who may write it, the lobby says (`LobbyView`). Names of datfs's own (`new-offer`, `state`,
+`peers`) are in no archive and cannot be shadowed by one. Everything here is small and moves by
+itself, so the kernel caches nothing of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+import stat
+from typing import TYPE_CHECKING
+
+from datfs.fs.archive_view import ArchiveView, Deadlines
+from datfs.fs.node import (
+    Attributes,
+    Directory,
+    Identity,
+    Link,
+    Node,
+    OpenFile,
+    refuse,
+)
+from datfs.fs.virtual import ComputedFile, TextFile, as_json
+from datfs.fs.working_view import WorkingView
+from datfs.hyperdrive.path_rules import is_visible
+from datfs.staging.working_archive import WorkingArchive
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datfs.fs.ports import LobbyView, PeerView, World
+    from datfs.fs.waiting import WaitingRoom
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+
+
+class LobbiesDirectory(Directory):
+    """`lobby/`: every lobby by its key; listed are those that are hosted or joined."""
+
+    __slots__ = ("_deadlines", "_room", "_world")
+
+    def __init__(
+        self, identity: Identity, world: World, *, room: WaitingRoom, deadlines: Deadlines
+    ) -> None:
+        super().__init__(identity)
+        self._world = world
+        self._room = room
+        self._deadlines = deadlines
+
+    def attributes(self) -> Attributes:
+        """Anybody may look, nobody may change."""
+        return Attributes(mode=stat.S_IFDIR | 0o555)
+
+    async def lookup(self, name: str) -> Node | None:
+        """The lobby of a key; never waits."""
+        return self._lobby(bytes.fromhex(name)) if _KEY.fullmatch(name) else None
+
+    def entries(self) -> Iterator[tuple[str, Node]]:
+        """The lobbies that are hosted or joined."""
+        for key in self._world.lobbies():
+            yield key.hex(), self._lobby(key)
+
+    def _lobby(self, key: bytes) -> Node:
+        return LobbyTop(
+            Identity(b"lobby" + key, ""),
+            self._world.lobby(key),
+            room=self._room,
+            deadlines=self._deadlines,
+        )
+
+
+class UnionDirectory(Directory):
+    """A directory of the union; files are read from, and written to, the archive that counts."""
+
+    __slots__ = ("_deadlines", "_lobby", "_room")
+
+    def __init__(
+        self, identity: Identity, lobby: LobbyView, *, room: WaitingRoom, deadlines: Deadlines
+    ) -> None:
+        super().__init__(identity)
+        self._lobby = lobby
+        self._room = room
+        self._deadlines = deadlines
+
+    def attributes(self) -> Attributes:
+        """The mounter may try to write; names of others are refused one by one."""
+        return Attributes(mode=stat.S_IFDIR | 0o755)
+
+    async def lookup(self, name: str) -> Node | None:
+        """The file or directory that counts under a name; never waits."""
+        return self._counting(name)
+
+    def entries(self) -> Iterator[tuple[str, Node]]:
+        """The names of the union."""
+        for name in self._lobby.names(self.identity.path or "/"):
+            node = self._counting(name)
+            if node is not None:
+                yield name, node
+
+    async def create(self, name: str, mode: int, flags: int) -> tuple[Node, OpenFile]:
+        """Makes a file in the own archive that the name belongs to."""
+        identity = self.identity.child(name)
+        return WorkingView(self._writer(name), cached=False).create(identity, mode, flags)
+
+    async def mkdir(self, name: str, mode: int) -> Node:
+        """Makes a directory in the own archive that the name belongs to."""
+        identity = self.identity.child(name)
+        self._writer(name).mkdir(identity.path, mode)
+        return self._below(identity)
+
+    async def unlink(self, name: str) -> None:
+        """Removes a file of one's own."""
+        self._writer(name).unlink(self.identity.child(name).path)
+
+    async def rmdir(self, name: str) -> None:
+        """Removes a directory of one's own."""
+        self._writer(name).rmdir(self.identity.child(name).path)
+
+    async def rename(self, name: str, target: Directory, new_name: str, *, replace: bool) -> None:
+        """Renames where both names belong to the same own archive."""
+        writer = self._writer(name)
+        assert isinstance(target, UnionDirectory)  # of the same space, hence of the same lobby
+        if target._writer(new_name) is not writer:
+            refuse(errno.EXDEV)
+        writer.rename(
+            self.identity.child(name).path, target.identity.child(new_name).path, replace=replace
+        )
+
+    def _counting(self, name: str) -> Node | None:
+        identity = self.identity.child(name)
+        holder = self._lobby.holder(identity.path) if is_visible(name) else None
+        node: Node | None = None
+        if isinstance(holder, WorkingArchive):
+            own = holder.lookup(identity.path)
+            if own is not None:
+                node = WorkingView(holder, cached=False).node(identity, own)
+        elif holder is not None:
+            entry = holder.archive.lookup(identity.path)
+            if entry is not None:
+                view = ArchiveView(holder, room=self._room, deadlines=self._deadlines, cached=False)
+                node = view.node(identity, entry)
+        return self._below(identity) if isinstance(node, Directory) else node
+
+    def _below(self, identity: Identity) -> Directory:
+        return UnionDirectory(identity, self._lobby, room=self._room, deadlines=self._deadlines)
+
+    def _writer(self, name: str) -> WorkingArchive:
+        return self._lobby.writer(self.identity.child(name).path)
+
+
+class LobbyTop(UnionDirectory):
+    """The top of a lobby's directory: the union, and before it the names of datfs's own."""
+
+    __slots__ = ("_own",)
+
+    def __init__(
+        self, identity: Identity, lobby: LobbyView, *, room: WaitingRoom, deadlines: Deadlines
+    ) -> None:
+        super().__init__(identity, lobby, room=room, deadlines=deadlines)
+        # A lobby's space holds the paths of its archives; what is in no archive has its own.
+        own = Identity(identity.space + b"own", "")
+        self._own: dict[str, Node] = {
+            "new-offer": ComputedFile(own.child("new-offer"), lobby.new_offer),
+            "state": TextFile(own.child("state"), lambda: f"{lobby.state()}\n".encode()),
+            "peers": PeersDirectory(own.child("peers"), lobby),
+        }
+
+    async def lookup(self, name: str) -> Node | None:
+        """A node of datfs's own, else what counts in the union."""
+        return self._own.get(name) or self._counting(name)
+
+    def entries(self) -> Iterator[tuple[str, Node]]:
+        """The names of datfs's own and those of the union."""
+        yield from self._own.items()
+        for name, node in super().entries():
+            if name not in self._own:
+                yield name, node
+
+    def _writer(self, name: str) -> WorkingArchive:
+        if name in self._own:
+            refuse(errno.EPERM, name)
+        return super()._writer(name)
+
+
+class PeersDirectory(Directory):
+    """`peers/`: a directory for each peer of the lobby."""
+
+    __slots__ = ("_lobby",)
+
+    def __init__(self, identity: Identity, lobby: LobbyView) -> None:
+        super().__init__(identity)
+        self._lobby = lobby
+
+    def attributes(self) -> Attributes:
+        """Anybody may look, nobody may change."""
+        return Attributes(mode=stat.S_IFDIR | 0o555)
+
+    async def lookup(self, name: str) -> Node | None:
+        """The peer of an identity key."""
+        if not _KEY.fullmatch(name):
+            return None
+        peer = self._lobby.peer(bytes.fromhex(name))
+        return None if peer is None else self._peer(name, peer)
+
+    def entries(self) -> Iterator[tuple[str, Node]]:
+        """All peers that have a directory."""
+        for key in self._lobby.peers():
+            peer = self._lobby.peer(key)
+            if peer is not None:
+                yield key.hex(), self._peer(key.hex(), peer)
+
+    def _peer(self, name: str, peer: PeerView) -> Node:
+        return PeerDirectory(self.identity.child(name), peer, name)
+
+
+class PeerDirectory(Directory):
+    """`peers/HASH/`: what is known of a peer, and the pipes of its channel."""
+
+    __slots__ = ("_name", "_peer")
+
+    def __init__(self, identity: Identity, peer: PeerView, name: str) -> None:
+        super().__init__(identity)
+        self._peer = peer
+        self._name = name
+
+    def attributes(self) -> Attributes:
+        """Anybody may look, nobody may change."""
+        return Attributes(mode=stat.S_IFDIR | 0o555)
+
+    async def lookup(self, name: str) -> Node | None:
+        """One of the files; which there are changes with the peer's state."""
+        return dict(self.entries()).get(name)
+
+    def entries(self) -> Iterator[tuple[str, Node]]:
+        """State, figures, presence, profile, and the FIFOs as links."""
+        peer, here = self._peer, self.identity
+        yield "state", TextFile(here.child("state"), lambda: f"{peer.state()}\n".encode())
+        yield "stats.json", TextFile(here.child("stats.json"), lambda: as_json(peer.stats()))
+        if peer.session_data() is not None:
+            yield (
+                "session-data",
+                TextFile(here.child("session-data"), lambda: peer.session_data() or b""),
+            )
+        profile = f"../../../../dat/{self._name}/profile.json"
+        yield "profile.json", Link(here.child("profile.json"), profile)
+        for name, path in peer.pipes().items():
+            yield name, Link(here.child(name), str(path))

@@ -1,0 +1,141 @@
+"""What the mounted tree needs of the rest of datfs, as the application gives it.
+
+All calls that are not `async` answer at once, from memory or the store; none of them waits for the
+network. Those that are keep deadlines of their own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from datfs.hyperdrive.archive import Archive
+    from datfs.hyperdrive.stat import Stat
+    from datfs.staging.working_archive import WorkingArchive
+
+
+class ArchiveSource(Protocol):
+    """An archive that is shown read-only, whoever it belongs to; `swarm.ArchiveReplica` is one."""
+
+    @property
+    def archive(self) -> Archive:
+        """What is here of it."""
+
+    async def ready(self) -> None:
+        """Returns when there is a version to show, at once if one is here.
+
+        Raises:
+            ArchiveUnreachable: Nobody gave one within the deadline.
+        """
+
+    async def read(self, stat: Stat, offset: int, size: int) -> bytes:
+        """Bytes of a file, after fetching the blocks that are not here.
+
+        Raises:
+            BlockUnavailable: A block did not come within the deadline.
+            TooBusy: Too many reads wait already.
+        """
+
+
+class PeerView(Protocol):
+    """One peer of a lobby, as `peers/HASH/` shows it."""
+
+    def state(self) -> str:
+        """One word and perhaps a reason."""
+
+    def stats(self) -> Mapping[str, object]:
+        """Counts and times of the connection, fit for JSON."""
+
+    def session_data(self) -> bytes | None:
+        """What the peer said by session data (DEP-0006); None where no join names it."""
+
+    def pipes(self) -> Mapping[str, Path]:
+        """The FIFOs of the channel by the names they are shown under: `in`, `out`."""
+
+
+class LobbyView(Protocol):
+    """The signal directory of one session: the union of the archives of those who take part.
+
+    Who may write a name is decided by the name alone. A file has the same path in the lobby's
+    directory and in the archive that holds it.
+    """
+
+    def names(self, path: str) -> Iterable[str]:
+        """The names that count in a directory ("/" or "/a/b") of the union."""
+
+    def holder(self, path: str) -> ArchiveSource | WorkingArchive | None:
+        """The archive whose file or directory counts at a path; own ones as they are edited."""
+
+    def writer(self, path: str) -> WorkingArchive:
+        """The own archive in which the user may make, change and remove this path.
+
+        Asking for it for a name of one's own is the wish to take part.
+
+        Raises:
+            NotYours: The name belongs to somebody else.
+            LobbyEnded: The session is over.
+        """
+
+    def state(self) -> str:
+        """One word and a reason: looking, waiting for host, joined, full, refused, ended."""
+
+    async def new_offer(self) -> bytes:
+        """Makes a connection in the WebRTC engine and gives its offer as JSON."""
+
+    def peers(self) -> Iterable[bytes]:
+        """The identity keys of the peers that have a directory."""
+
+    def peer(self, identity: bytes) -> PeerView | None:
+        """One of these peers."""
+
+
+class StatusView(Protocol):
+    """What `.datfs/` tells of the running daemon."""
+
+    def status(self) -> Mapping[str, object]:
+        """`status.json`."""
+
+    def peers(self) -> list[Mapping[str, object]]:
+        """`peers.json`."""
+
+    @property
+    def events(self) -> Path:
+        """The growing file of events that `.datfs/events` passes through."""
+
+    @property
+    def version(self) -> str:
+        """The version of datfs."""
+
+
+class World(Protocol):
+    """Everything that one user's mount shows."""
+
+    @property
+    def identity(self) -> bytes:
+        """The key of the identity archive."""
+
+    @property
+    def me(self) -> WorkingArchive:
+        """The identity archive."""
+
+    @property
+    def status(self) -> StatusView:
+        """The daemon itself."""
+
+    def held_archives(self) -> Iterable[bytes]:
+        """The keys of all archives of which something is in the store."""
+
+    def archive(self, key: bytes) -> ArchiveSource:
+        """Any archive; the same object as long as it is in use."""
+
+    def friends(self) -> Mapping[str, bytes]:
+        """Keys by the names that are shown for them."""
+
+    def lobbies(self) -> Iterable[bytes]:
+        """The keys of the lobbies that are hosted or joined."""
+
+    def lobby(self, key: bytes) -> LobbyView:
+        """The signal directory of any lobby; the same object as long as it is in use."""
