@@ -13,10 +13,10 @@ peer keeps no more than 17 messages for a feed it does not know: `send` refuses 
 `both_open` tells. Refusing costs no memory, and what would have waited would be stale by then.
 
 A peer that breaks the protocol gets a `Closed` event as the last one; nothing is raised for what
-came from outside, so that the messages before the mistake arrive in every slicing. The state is that
-after the last event of a list: an owner still busy with an earlier event may speak about a feed, or
-on a connection, that the peer has ended, and what it says is dropped without an error. What messages
-mean is for the swarm: which feeds may be opened, which request is answered.
+came from outside, so that the messages before the mistake arrive in every slicing. The state is
+that after the last event of a list: an owner still busy with an earlier event may speak about a
+feed, or on a connection, that the peer has ended, and what it says is dropped without an error.
+What messages mean is for the swarm: which feeds may be opened, which request is answered.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from datfs.wire.events import (
 )
 from datfs.wire.extensions import Extensions
 from datfs.wire.framing import KEEP_ALIVE, frame_head, header, split_header
+from datfs.wire.liveness import Liveness
 from datfs.wire.messages import (
     FEED_MESSAGE_DECODERS,
     Data,
@@ -54,15 +55,6 @@ if TYPE_CHECKING:
     from datfs.wire.events import Event
     from datfs.wire.handshake import HandshakeOptions
     from datfs.wire.messages import FeedMessage
-
-KEEP_ALIVE_S: Final = 4.0
-"""A keep-alive goes out after this silence; the original drops who is silent for 7.5 s."""
-
-REMOTE_TIMEOUT_S: Final = 7.5
-"""A peer that sent no byte for this long is gone, as the original has it."""
-
-OPENING_TIMEOUT_S: Final = 10.0
-"""A peer that has not named a feed by then never will."""
 
 MAX_UNREADABLE_BYTE_LENGTH: Final = 1024 * 1024
 """What a peer may send before its bytes can be decrypted; it is kept until our `accept`."""
@@ -95,9 +87,7 @@ class Connection:
         self._outgoing = OutgoingStream()
         self._decrypting = False
         self._closed = False
-        self._opened_at = now
-        self._received_at = now
-        self._sent_at = now
+        self._liveness = Liveness(now)
         if key is not None:
             self._open_first(key)
 
@@ -114,7 +104,7 @@ class Connection:
     @property
     def received_at(self) -> float:
         """When the last byte came, or the connection began."""
-        return self._received_at
+        return self._liveness.received_at
 
     @property
     def queued_byte_length(self) -> int:
@@ -263,7 +253,7 @@ class Connection:
         """
         data = self._outgoing.take()
         if data:
-            self._sent_at = now
+            self._liveness.sent_at = now
         return data
 
     def close(self) -> None:
@@ -286,7 +276,7 @@ class Connection:
             return []
         if not data:
             return [self._end(None)]
-        self._received_at = now
+        self._liveness.received_at = now
         self._incoming.append(data)
         events: list[Event] = []
         self._read_frames(events)
@@ -296,12 +286,7 @@ class Connection:
         """Return when to call `on_timeout`, in the clock of `now`; infinity once closed."""
         if self._closed:
             return math.inf
-        due = self._received_at + REMOTE_TIMEOUT_S
-        if self._key is not None:
-            due = min(due, self._sent_at + KEEP_ALIVE_S)
-        if self._remote_first is None:
-            due = min(due, self._opened_at + OPENING_TIMEOUT_S)
-        return due
+        return self._liveness.next_timeout()
 
     def on_timeout(self, now: float) -> list[Event]:
         """Do what is due: a keep-alive is queued, or the peer is given up with `Closed`.
@@ -314,20 +299,18 @@ class Connection:
         """
         if self._closed:
             return []
-        if now >= self._received_at + REMOTE_TIMEOUT_S:
-            return [self._end(RemoteProtocolError(f"the peer was silent for {REMOTE_TIMEOUT_S} s"))]
-        if self._remote_first is None and now >= self._opened_at + OPENING_TIMEOUT_S:
-            return [self._end(RemoteProtocolError("the peer did not open a feed"))]
-        if self._key is not None and now >= self._sent_at + KEEP_ALIVE_S:
-            if not self._outgoing.queued_byte_length:
-                self._outgoing.append(KEEP_ALIVE)
-            self._sent_at = now
+        reason = self._liveness.reason_to_give_up(now)
+        if reason is not None:
+            return [self._end(RemoteProtocolError(reason))]
+        if self._liveness.take_keep_alive(now) and not self._outgoing.queued_byte_length:
+            self._outgoing.append(KEEP_ALIVE)
         return []
 
     # --- inside ------------------------------------------------------------------------------
 
     def _open_first(self, key: bytes) -> None:
         self._key = key
+        self._liveness.speaks = True
         channel, number = self._channels.open_local(discovery_key_of(key))
         self._first_discovery_key = channel.discovery_key
         body = Feed(channel.discovery_key, self._nonce).encode()
@@ -422,6 +405,7 @@ class Connection:
         events.append(FeedAnnounced(feed.discovery_key, number, opened))
         if first:
             self._remote_first = feed
+            self._liveness.remote_spoke = True
             self._start_decrypting()
 
     def _read_other(
