@@ -114,43 +114,45 @@ def common_length(left: Sequence[str], right: Sequence[str]) -> int:
     return shared
 
 
-def decode_paths(paths: Buffer, sequence: int) -> list[list[int]]:
-    """Read the lists of `paths`.
+def decode_list(paths: bytes, sequence: int, level: int) -> list[int]:
+    """Read one list of `paths`.
 
     Args:
         paths: As it stands in the entry.
         sequence: The entry's own sequence number.
+        level: Which list: that of the directory made of so many components.
 
     Returns:
-        One list for each level, from the root down, ascending.
+        Its numbers, ascending; empty if there are fewer lists.
 
     Raises:
         EncodingError: It is cut, a number does not ascend or is past the entry itself.
     """
-    lists: list[list[int]] = []
     flags, offset = decode_varint(paths)
-    while offset < len(paths):
-        count, offset = decode_varint(paths, offset)
-        if count > len(paths) - offset:
-            raise EncodingError("a list of paths is cut short")
-        members: list[int] = []
-        last = 0
-        for _ in range(count):
-            difference, offset = decode_varint(paths, offset)
-            last += difference
-            if not difference or last > sequence:
-                raise EncodingError("a list of paths does not ascend to its entry")
-            members.append(last)
-        if flags & ENDS_WITH_OWN:
-            members.append(sequence)
-        lists.append(members)
-    return lists
+    for _ in range(level):
+        if offset == len(paths):
+            return []
+        offset = _skip_list(paths, offset)
+    if offset == len(paths):
+        return []
+    count, offset = decode_varint(paths, offset)
+    if count > len(paths) - offset:
+        raise EncodingError("a list of paths is cut short")
+    members: list[int] = []
+    last = 0
+    for _ in range(count):
+        difference, offset = decode_varint(paths, offset)
+        last += difference
+        if not difference or last > sequence:
+            raise EncodingError("a list of paths does not ascend to its entry")
+        members.append(last)
+    if flags & ENDS_WITH_OWN:
+        members.append(sequence)
+    return members
 
 
 def count_lists(paths: bytes) -> int:
-    """Return how many lists `paths` holds, without reading their numbers one by one.
-
-    Replaying a deletion needs nothing else of it, and its lists are as long as directories are.
+    """Return how many lists `paths` holds.
 
     Raises:
         EncodingError: It is cut.
@@ -158,14 +160,23 @@ def count_lists(paths: bytes) -> int:
     _, offset = decode_varint(paths)
     lists = 0
     while offset < len(paths):
-        count, offset = decode_varint(paths, offset)
-        # Each varint has one byte below 128, its last: step on by as many bytes as varints are
-        # still to come until all their last bytes were passed.
-        while count:
-            step = paths[offset : offset + count]
-            if len(step) < count:
-                raise EncodingError("a list of paths is cut short")
-            offset += count
-            count -= len(step.translate(None, _CONTINUATION_BYTES))
+        offset = _skip_list(paths, offset)
         lists += 1
     return lists
+
+
+def _skip_list(paths: bytes, offset: int) -> int:
+    """Return where the list that starts at `offset` ends, without reading number by number.
+
+    Lists are as long as directories are, and replaying or looking up needs one of several.
+    """
+    count, offset = decode_varint(paths, offset)
+    # Each varint has one byte below 128, its last: step on by as many bytes as varints are still
+    # to come until all their last bytes were passed.
+    while count:
+        step = paths[offset : offset + count]
+        if len(step) < count:
+            raise EncodingError("a list of paths is cut short")
+        offset += count
+        count -= len(step.translate(None, _CONTINUATION_BYTES))
+    return offset

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from datfs.hyperdrive.append_tree import (
     MAX_NAME_BYTE_LENGTH,
     Node,
     count_lists,
+    decode_list,
     decode_node,
-    decode_paths,
     encode_node,
     join_name,
     split_name,
@@ -33,8 +34,9 @@ def test_entries_of_javascript(script: str, step: dict[str, Any]) -> None:
     assert (node.value.hex() if node.value else None) == (step["value"] or None)
     assert node.paths.hex() == step["paths"]
     assert encode_node(node) == block
-    assert decode_paths(node.paths, step["seq"]) == step["index"]
     assert count_lists(node.paths) == len(step["index"])
+    for level, members in enumerate([*step["index"], [], []]):
+        assert decode_list(node.paths, step["seq"], level) == members
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,7 @@ def test_names_join() -> None:
 )
 def test_wrong_paths_are_refused(paths: bytes) -> None:
     with pytest.raises(EncodingError):
-        decode_paths(paths, 10)
+        decode_list(paths, 10, 0)
 
 
 def test_counting_refuses_cut_lists_without_reading_them() -> None:
@@ -95,12 +97,13 @@ def test_counting_refuses_cut_lists_without_reading_them() -> None:
 
 @given(st.lists(st.lists(st.integers(1, 2**40), max_size=40), max_size=6))
 def test_counting_agrees_with_decoding(lists: list[list[int]]) -> None:
-    parts = [b"\x00"]
-    for differences in lists:
-        parts.append(encode_varint(len(differences)))
-        parts += map(encode_varint, differences)
-    paths = b"".join(parts)
-    assert count_lists(paths) == len(decode_paths(paths, 2**50)) == len(lists)
+    paths = b"\x00" + b"".join(
+        encode_varint(len(differences)) + b"".join(map(encode_varint, differences))
+        for differences in lists
+    )
+    assert count_lists(paths) == len(lists)
+    for level, differences in enumerate(lists):
+        assert decode_list(paths, 2**50, level) == list(accumulate(differences))
 
 
 @given(st.text(), st.none() | st.binary(), st.binary())
