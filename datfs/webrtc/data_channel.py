@@ -75,6 +75,11 @@ class DataChannel:
         return self._channel.readyState == "open" and not self._closing
 
     @property
+    def max_message_byte_length(self) -> int | None:
+        """The longest message that the peer takes; None is any, or not known yet."""
+        return self._max_message_byte_length
+
+    @property
     def queued_byte_length(self) -> int:
         """Bytes of messages that came and were not read."""
         return sum(byte_length for _, byte_length in self._received)
