@@ -77,6 +77,11 @@ class BlockMissing(HypercoreError):
 class ProofInvalid(HypercoreError):
     """Received data does not verify against the feed's tree and key (DEP-0002): the sender lied."""
 
+    def __init__(self, block_index: int, reason: str) -> None:
+        super().__init__(f"block {block_index} was refused: {reason}")
+        self.block_index = block_index
+        self.reason = reason
+
 
 # --- hyperdrive --------------------------------------------------------------------------------
 

@@ -15,6 +15,11 @@ after them counts the nodes of that depth to its left (its offset).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 def depth(node_index: int) -> int:
     """Return how many levels a node stands above the leaves."""
@@ -71,3 +76,15 @@ def full_roots(length: int) -> list[int]:
             roots.append(2 * first_block + blocks - 1)
             first_block += blocks
     return roots
+
+
+def nodes_across(length: int, levels: int = 64) -> Iterator[int]:
+    """Yield the nodes that have blocks on both sides of the end of `length` blocks, lowest first.
+
+    Args:
+        length: Number of blocks to the left.
+        levels: How many levels above the leaves to look at.
+    """
+    for level in range(1, levels + 1):
+        if length and (length - 1) >> level == length >> level:
+            yield position(level, length >> level)

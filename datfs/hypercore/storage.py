@@ -178,6 +178,10 @@ class OpenFiles:
             self._open.move_to_end(file)
         return descriptor
 
+    def peek(self, file: DirectoryFile) -> _Descriptor | None:
+        """Return the descriptor of a file if it is open; changes nothing, so any thread may ask."""
+        return self._open.get(file)
+
     def add(self, file: DirectoryFile, descriptor: _Descriptor) -> None:
         """Keep a descriptor, at the cost of the one that was not used for longest."""
         self._open[file] = descriptor
@@ -252,7 +256,7 @@ class DirectoryFile:
             try:
                 # In a worker thread the owner may drop the descriptor at any moment: this one
                 # reference keeps it open, and one opened anew syncs the same file.
-                descriptor = self._open_files.get(self) or self._open(os.O_RDWR)
+                descriptor = self._open_files.peek(self) or self._open(os.O_RDWR)
                 os.fdatasync(descriptor.number)
             except BaseException:
                 self._unsynced = True
