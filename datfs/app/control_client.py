@@ -5,8 +5,10 @@ The protocol stands in `datfs.app.control`. No trio here: what only asks should 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
+import struct
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 ANSWER_S = 30.0
 RECEIVE_BYTES = 64 * 1024
 
+_CREDENTIALS = struct.Struct("3i")  # struct ucred of unix(7): pid, uid, gid
+
 
 class ControlClient:
     """Asks the process that holds a store; one connection a request.
@@ -30,6 +34,19 @@ class ControlClient:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+
+    def server_pid(self) -> int:
+        """The process that serves the socket.
+
+        Raises:
+            NotMounted: There is none.
+        """
+        with _connected(self._path, time.monotonic() + ANSWER_S) as connection:
+            credentials = connection.getsockopt(
+                socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size
+            )
+            pid: int = _CREDENTIALS.unpack(credentials)[0]
+            return pid
 
     def call(
         self, verb: str, params: Mapping[str, Any] | None = None, timeout_s: float = ANSWER_S
@@ -75,20 +92,29 @@ class ControlClient:
         self, verb: str, params: Mapping[str, Any] | None, timeout_s: float | None
     ) -> Iterator[tuple[str, Any]]:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            try:
-                _arm(connection, deadline)
-                connection.connect(str(self._path))
+        try:
+            with _connected(self._path, deadline) as connection:
                 request = {"verb": verb, "params": dict(params or {})}
                 connection.sendall(json.dumps(request).encode() + b"\n")
                 for line in _lines(connection, deadline):
                     yield _reply(line)
-            except TimeoutError:
-                raise Timeout(f"datfs did not answer `{verb}` within {timeout_s:g} s") from None
-            except (FileNotFoundError, ConnectionError):
-                raise NotMounted(
-                    "no datfs runs with this store; start one with `datfs mount MOUNTPOINT`"
-                ) from None
+        except TimeoutError:
+            raise Timeout(f"datfs did not answer `{verb}` within {timeout_s:g} s") from None
+        except ConnectionError:
+            return  # it ended; the caller knows what is missing
+
+
+@contextlib.contextmanager
+def _connected(path: Path, deadline: float | None) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        _arm(connection, deadline)
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionError):
+            raise NotMounted(
+                "no datfs runs with this store; start one with `datfs mount MOUNTPOINT`"
+            ) from None
+        yield connection
 
 
 def _arm(connection: socket.socket, deadline: float | None) -> None:

@@ -1,1 +1,5 @@
 """The datfs command."""
+
+from datfs.cli.command import main
+
+__all__ = ["main"]

@@ -30,7 +30,8 @@ class TinyFs(pyfuse3.Operations):
 
 async def serve(mountpoint: str, *, stubborn: bool) -> None:
     """Serves until SIGTERM."""
-    pyfuse3.init(TinyFs(), mountpoint, {*pyfuse3.default_options, "fsname=tiny"})
+    options = {*pyfuse3.default_options, "subtype=datfs", "fsname=tiny"}
+    pyfuse3.init(TinyFs(), mountpoint, options)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(pyfuse3.main)
