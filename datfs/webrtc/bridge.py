@@ -9,6 +9,7 @@ and in `receive_window`; tests guard each place:
 
 - the certificate: `RTCPeerConnection` makes its own and takes none;
 - the time for gathering: aioice waits 5 s for STUN and TURN servers;
+- the task that connects, which aiortc starts and forgets and which outlives `close` by 20 ms;
 - consent (RFC 7675): aioice allows an answer half a second, tells nobody of a missed one, and its
   times are constants of the module;
 - the certificate that the peer showed, the selected pair and the counters of the DTLS transport.
@@ -134,6 +135,9 @@ class AiortcConnection:
         self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         injected = RTCCertificate(key=certificate.private_key, cert=certificate.x509)
         self._pc._RTCPeerConnection__certificates = [injected]  # type: ignore[attr-defined]
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._connect = self._pc._RTCPeerConnection__connect  # type: ignore[attr-defined]
+        self._pc._RTCPeerConnection__connect = self._connect_in_known_task  # type: ignore[attr-defined]
         self._pc.on(
             "connectionstatechange", lambda: observer.on_connection_state(self._pc.connectionState)
         )
@@ -264,9 +268,25 @@ class AiortcConnection:
     async def close(self) -> None:
         """End SCTP, DTLS and ICE, and wait until their sockets are closed."""
         await _on_loop(self._pc.close)
+        await _on_loop(self._cancel_connecting)
         loop = asyncio.get_running_loop()
         # What the closing itself scheduled (a closed socket, a cancelled task) runs before we go.
         await loop.synchronize()  # type: ignore[attr-defined]
+
+    async def _connect_in_known_task(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connecting.add(task)
+        try:
+            await self._connect()
+        finally:
+            self._connecting.discard(task)
+
+    async def _cancel_connecting(self) -> None:
+        if self._connecting:
+            for task in self._connecting:
+                task.cancel()
+            await asyncio.wait(self._connecting)
 
     @property
     def _ice(self) -> Connection:
