@@ -86,6 +86,7 @@ class Archive:
         *,
         content_key_pair: KeyPair | None = None,
         known_content_length: int = 0,
+        force: bool = False,
         read_only_reason: str | None = None,
     ) -> None:
         """Take an open metadata feed; `open`, `create` and `create_remote` are the usual ways.
@@ -95,6 +96,7 @@ class Archive:
             content_storage: Where the content feed lies.
             content_key_pair: The content feed's, for an archive of our own.
             known_content_length: The longest that the content feed was ever signed.
+            force: The user takes the risk of a fork (see `Feed.open`).
             read_only_reason: Why this archive is not to be written, although it may be our own.
         """
         self.metadata = metadata
@@ -105,6 +107,7 @@ class Archive:
         self._content_storage = content_storage
         self._content_key_pair = content_key_pair
         self._known_content_length = known_content_length
+        self._force = force
         self._read_only_reason = read_only_reason
         self._header: Header | None = None
         self._index = TreeIndex()
@@ -147,6 +150,7 @@ class Archive:
         secret_key: bytes | None = None,
         known_metadata_length: int = 0,
         known_content_length: int = 0,
+        force: bool = False,
     ) -> Archive:
         """Open an archive and bring its tree up to all metadata that is here.
 
@@ -157,6 +161,7 @@ class Archive:
             known_metadata_length: The longest that our own metadata feed was ever signed, kept
                 outside of the storage; a shorter one is opened read-only.
             known_content_length: The same for the content feed.
+            force: The user takes the risk of a fork (see `Feed.open`).
 
         Raises:
             StorageDamaged: A file contradicts the others.
@@ -169,12 +174,14 @@ class Archive:
             public_key=key,
             secret_key=secret_key,
             known_length=known_metadata_length,
+            force=force,
         )
         archive = cls(
             metadata,
             storage.content,
             content_key_pair=content_key_pair(secret_key) if secret_key else None,
             known_content_length=known_content_length,
+            force=force,
         )
         if metadata.writable and metadata.length == 0:
             # Whoever made it was interrupted before the header was signed.
@@ -216,11 +223,11 @@ class Archive:
         """Why nothing can be written; None if it can."""
         if self._read_only_reason is not None:
             return self._read_only_reason
-        for feed in (self.metadata, self.content):
-            if feed is None or not feed.writable:
-                reason = feed.read_only_reason if feed else None
-                return reason or "the archive belongs to somebody else"
-        return None
+        if not self.is_own:
+            return "the archive belongs to somebody else, or its secret key is not here"
+        if self.content is None:
+            return "the archive's header is not here"
+        return self.metadata.read_only_reason or self.content.read_only_reason
 
     # --- the tree ------------------------------------------------------------------------------
 
@@ -432,6 +439,7 @@ class Archive:
                 public_key=key,
                 secret_key=own.secret_key if own else None,
                 known_length=self._known_content_length,
+                force=self._force,
             )
         if own is not None and self.metadata.length == 0 and not self._known_content_length:
             content = Feed.create(self._content_storage, own, store_secret_key=False)

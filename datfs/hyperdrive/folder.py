@@ -41,6 +41,7 @@ def open_folder(
     open_files: OpenFiles | None = None,
     known_metadata_length: int = 0,
     known_content_length: int = 0,
+    force: bool = False,
 ) -> Archive:
     """Open the archive in a folder, whichever layout it has; a `.dat` one is read-only.
 
@@ -49,6 +50,7 @@ def open_folder(
         open_files: Where open descriptors are kept.
         known_metadata_length: See `Archive.open`.
         known_content_length: See `Archive.open`.
+        force: See `Archive.open`.
 
     Raises:
         NotAnArchive: The folder holds neither, or something else than a hyperdrive.
@@ -59,6 +61,7 @@ def open_folder(
             raw_storage(folder, open_files),
             known_metadata_length=known_metadata_length,
             known_content_length=known_content_length,
+            force=force,
         )
     if not (folder / DAT_FOLDER / f"{METADATA_PREFIX}key").is_file():
         raise NotAnArchive(
