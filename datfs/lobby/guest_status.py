@@ -1,0 +1,75 @@
+"""What a guest's file `state` says: one word and a reason (design section 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from datfs.lobby.machine import GuestState
+
+_WORDS: Final = {
+    GuestState.LOOKING: "looking",
+    GuestState.WAITING: "waiting for host",
+    GuestState.CONNECTING: "waiting for host",
+    GuestState.ELSEWHERE: "waiting for host",
+    GuestState.JOINED: "joined",
+    GuestState.PARTING: "joined",
+    GuestState.FULL: "full",
+    GuestState.REFUSED: "refused",
+    GuestState.RETRYING: "waiting for host",
+    GuestState.ENDED: "ended",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class GuestStatus:
+    """Where a guest is, in words.
+
+    Attributes:
+        word: looking, waiting for host, joined, full, refused or ended.
+        reason: why, or what comes next; a phrase.
+    """
+
+    word: str
+    reason: str
+
+    @classmethod
+    def of(
+        cls, state: GuestState, *, reason: str = "", beacon: bool = False, admitted: bool = False
+    ) -> GuestStatus:
+        """Put a state into words.
+
+        Args:
+            state: of the machine.
+            reason: why it was entered, where that is known.
+            beacon: whether the host's beacon is here.
+            admitted: whether the host's record names our writer.
+        """
+        match state:
+            case GuestState.LOOKING:
+                here = "the host is here; write an offer" if beacon else "no beacon of the host yet"
+                phrase = reason or here
+            case GuestState.WAITING if not admitted:
+                phrase = "asking the host to be let in"
+            case GuestState.WAITING if not beacon:
+                phrase = "the offer is written; no beacon of the host yet"
+            case GuestState.WAITING:
+                phrase = "the offer is written"
+            case GuestState.CONNECTING:
+                phrase = "answered; opening the channel"
+            case GuestState.ELSEWHERE:
+                phrase = "answered; whoever made the offer completes it"
+            case GuestState.JOINED:
+                phrase = "the channel is open"
+            case GuestState.PARTING:
+                phrase = "the host has ended the session; the channel is still open"
+            case GuestState.FULL:
+                phrase = "no place is free"
+            case GuestState.RETRYING:
+                phrase = f"{reason}; trying again" if reason else "trying again"
+            case GuestState.REFUSED | GuestState.ENDED:
+                phrase = reason or "the session is over"
+        return cls(_WORDS[state], phrase)
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.reason}"

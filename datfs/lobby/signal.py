@@ -1,0 +1,262 @@
+"""Signals: beacon, offers, answers and refusals as a lobby's files hold them (design section 9).
+
+A signal is JSON as browsers and simple-peer write it, `{"type": "offer", "sdp": "..."}`, or raw
+SDP. What datfs adds are further fields, which browsers skip: an offer may say which beacon it was
+made for, an answer or a refusal which offer it is for, so that one left over from an earlier
+attempt is known as such. The object is open: unknown fields are left alone, so that a beacon's seal
+key and proof find their place beside `host` and `id`.
+
+Who may write which signal is said in `names`, what happens upon one in `machine`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, NoReturn
+
+from datfs.errors import InvalidSignal
+
+SIGNAL_LIMIT_BYTES: Final = 64 * 1024
+"""The largest signal file; a complete description with all its candidates has 1 to 6 KiB."""
+
+BEACON_ID_SIZE: Final = 16
+OFFER_ID_SIZE: Final = 32
+IDENTITY_SIZE: Final = 32
+
+REASON_LIMIT: Final = 200
+"""Characters of another's reason that are shown."""
+
+_UFRAG: Final = re.compile(r"^a=ice-ufrag:(\S+)\s*$", re.MULTILINE)
+_FINGERPRINT: Final = re.compile(
+    r"^a=fingerprint:sha-256 ((?:[0-9a-f]{2}:){31}[0-9a-f]{2})\s*$", re.MULTILINE | re.IGNORECASE
+)
+_DATA_SECTION: Final = re.compile(r"^m=application ", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdpIdentity:
+    """By what a description and the connection that made it are known to belong together.
+
+    Attributes:
+        ufrag: ICE's user fragment, random for each connection.
+        fingerprint: SHA-256 of the DTLS certificate, 32 bytes.
+    """
+
+    ufrag: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A guest's offer.
+
+    Attributes:
+        sdp: the complete description.
+        id: SHA-256 of the file's bytes; a changed file is another offer.
+        beacon_id: the beacon it was made for, where it says so.
+    """
+
+    sdp: str
+    id: bytes
+    beacon_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The host's answer.
+
+    Attributes:
+        sdp: the complete description.
+        offer_id: the offer that is answered, where it says so.
+    """
+
+    sdp: str
+    offer_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The host's answer to an offer that it does not take.
+
+    Attributes:
+        reason: one word or a few; "full" when all places are taken.
+        offer_id: the offer that is refused, where it says so.
+    """
+
+    reason: str
+    offer_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beacon:
+    """The host's presence in the lobby.
+
+    Attributes:
+        sdp: a description of the host, without candidates: its addresses go to guests alone.
+        host: the host's identity, 32 bytes.
+        id: new with each start of the host.
+    """
+
+    sdp: str
+    host: bytes
+    id: bytes
+
+    def encode(self) -> bytes:
+        """Return the beacon's bytes."""
+        return _encode({"type": "offer", "sdp": self.sdp, "host": self.host, "id": self.id})
+
+
+def encode_offer(sdp: str, beacon_id: bytes | None = None) -> bytes:
+    """Return an offer's bytes, naming the beacon it is made for if that is known."""
+    return _encode({"type": "offer", "sdp": sdp, "beacon": beacon_id})
+
+
+def encode_answer(sdp: str, offer_id: bytes) -> bytes:
+    """Return the bytes of an answer to the offer with this id."""
+    return _encode({"type": "answer", "sdp": sdp, "offer": offer_id})
+
+
+def encode_refusal(reason: str, offer_id: bytes) -> bytes:
+    """Return the bytes of an answer that says no to the offer with this id."""
+    return _encode({"type": "error", "reason": reason, "offer": offer_id})
+
+
+def parse_offer(data: bytes) -> Offer:
+    """Read an offer, JSON or raw SDP.
+
+    Raises:
+        InvalidSignal: it is neither, or of no use; the text says what is wrong.
+    """
+    fields = _fields(data, "offer")
+    _check_type(fields, "offer", "offer")
+    return Offer(
+        sdp=_description(fields, "offer"),
+        id=hashlib.sha256(data).digest(),
+        beacon_id=_hex(fields, "beacon", BEACON_ID_SIZE, "offer"),
+    )
+
+
+def parse_answer(data: bytes) -> Answer | Refusal:
+    """Read an answer, JSON or raw SDP, or a refusal.
+
+    Raises:
+        InvalidSignal: it is neither, or of no use; the text says what is wrong.
+    """
+    fields = _fields(data, "answer")
+    offer_id = _hex(fields, "offer", OFFER_ID_SIZE, "answer")
+    if fields.get("type") == "error":
+        reason = fields.get("reason")
+        shown = _printable(reason) if isinstance(reason, str) else "no reason given"
+        return Refusal(reason=shown, offer_id=offer_id)
+    _check_type(fields, "answer", "answer")
+    return Answer(sdp=_description(fields, "answer"), offer_id=offer_id)
+
+
+def parse_beacon(data: bytes) -> Beacon:
+    """Read the host's beacon.
+
+    Raises:
+        InvalidSignal: it is none; the text says what is wrong.
+    """
+    fields = _fields(data, "beacon")
+    _check_type(fields, "offer", "beacon")
+    host = _hex(fields, "host", IDENTITY_SIZE, "beacon")
+    beacon_id = _hex(fields, "id", BEACON_ID_SIZE, "beacon")
+    if host is None or beacon_id is None:
+        _refuse("beacon", "it lacks host or id")
+    return Beacon(sdp=_description(fields, "beacon"), host=host, id=beacon_id)
+
+
+def sdp_identity(sdp: str) -> SdpIdentity:
+    """Return by what a description is recognised.
+
+    Raises:
+        InvalidSignal: it has no ICE user fragment or no SHA-256 fingerprint.
+    """
+    ufrag = _UFRAG.search(sdp)
+    fingerprint = _FINGERPRINT.search(sdp)
+    if ufrag is None or fingerprint is None:
+        raise InvalidSignal("the SDP has no ice-ufrag or no sha-256 fingerprint")
+    return SdpIdentity(ufrag=ufrag[1], fingerprint=bytes.fromhex(fingerprint[1].replace(":", "")))
+
+
+def _encode(fields: dict[str, str | bytes | None]) -> bytes:
+    plain = {
+        name: value.hex() if isinstance(value, bytes) else value
+        for name, value in fields.items()
+        if value is not None
+    }
+    return f"{json.dumps(plain)}\n".encode()
+
+
+def _fields(data: bytes, what: str) -> dict[str, object]:
+    """Read the signal's JSON object; raw SDP becomes the object that a browser would have made."""
+    if len(data) > SIGNAL_LIMIT_BYTES:
+        _refuse(what, f"{len(data)} bytes are more than the {SIGNAL_LIMIT_BYTES} allowed")
+    try:
+        text = data.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        _refuse(what, "it is not text")
+    if text.startswith("v="):
+        return {"type": "answer" if what == "answer" else "offer", "sdp": f"{text}\r\n"}
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        _refuse(what, "it is neither JSON nor SDP")
+    if not isinstance(value, dict):
+        _refuse(what, 'it is no JSON object with "type" and "sdp"')
+    return value
+
+
+def _check_type(fields: dict[str, object], wanted: Literal["offer", "answer"], what: str) -> None:
+    if fields.get("type") != wanted:
+        _refuse(what, f'its type must be "{wanted}", not {_shown(fields.get("type"))}')
+
+
+def _description(fields: dict[str, object], what: str) -> str:
+    sdp = fields.get("sdp")
+    if not isinstance(sdp, str) or not sdp.startswith("v=0"):
+        _refuse(what, "its sdp is no session description (it must begin with v=0)")
+    if not _is_encodable(sdp):
+        _refuse(what, "its sdp holds half of a surrogate pair")
+    if not _DATA_SECTION.search(sdp):
+        _refuse(what, "its SDP offers no data channel (there is no m=application section)")
+    try:
+        sdp_identity(sdp)
+    except InvalidSignal as error:
+        _refuse(what, str(error))
+    return sdp
+
+
+def _hex(fields: dict[str, object], name: str, size: int, what: str) -> bytes | None:
+    """Return an optional field of `size` bytes in hex."""
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not re.fullmatch(f"[0-9a-f]{{{2 * size}}}", value):
+        _refuse(what, f"its {name} must be {2 * size} hex digits, not {_shown(value)}")
+    return bytes.fromhex(value)
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value)[:40]
+
+
+def _printable(reason: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in reason)[:REASON_LIMIT]
+
+
+def _refuse(what: str, mistake: str) -> NoReturn:
+    article = "an" if what[0] in "ao" else "a"
+    raise InvalidSignal(f"this is not {article} {what}: {mistake}")
