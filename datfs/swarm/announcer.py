@@ -1,0 +1,107 @@
+"""What a peer is told is on disk first.
+
+One grouped sync stands between a commit and its announcement: everything that was committed while
+the last sync ran is covered by the next one, and its `Have` goes out right after. close(2) never
+waits for it. Blocks that came from peers are synced lazily: nobody else depends on them being told
+of at once (design sections 2, 3 and 4).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from datfs.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datfs.swarm.feed_replica import FeedReplica
+
+LAZY_SYNC_S = 1.0
+"""How long blocks from peers may wait for a sync, so that many share it."""
+
+
+class Announcer:
+    """Syncs feeds and then tells the peers what is new in them.
+
+    Args:
+        record_length: called in a worker thread with an own feed's key and length, after the sync
+            and before anybody hears of it (the mark outside the store).
+        on_sync_failed: called with a feed's key and the reason when the disk refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        record_length: Callable[[bytes, int], None] = lambda _key, _length: None,
+        on_sync_failed: Callable[[bytes, str], None] = lambda _key, _reason: None,
+    ) -> None:
+        self._record_length = record_length
+        self._on_sync_failed = on_sync_failed
+        self._pending: dict[FeedReplica, list[range]] = {}
+        self._pending_wake = trio.Event()
+        self._urgent_wake = trio.Event()
+        self._idle = trio.Event()
+        self._idle.set()
+
+    def committed(self, replica: FeedReplica) -> None:
+        """An own feed grew: sync and announce it as soon as the disk allows."""
+        start = replica.durable_length
+        if replica.feed.length > start:
+            self._add(replica, range(start, replica.feed.length))
+            self._urgent_wake.set()
+
+    def downloaded(self, replica: FeedReplica, blocks: range) -> None:
+        """Blocks came from a peer: sync them some time soon and tell the others."""
+        self._add(replica, blocks)
+
+    async def flush(self) -> None:
+        """Wait until everything that was committed before this call is synced and announced."""
+        if self._pending:
+            self._urgent_wake.set()
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        """Sync and announce for ever; cancel it to end."""
+        while True:
+            await self._pending_wake.wait()
+            with trio.move_on_after(LAZY_SYNC_S):
+                await self._urgent_wake.wait()
+            self._pending_wake = trio.Event()
+            self._urgent_wake = trio.Event()
+            batch, self._pending = self._pending, {}
+            lengths = {replica: replica.feed.length for replica in batch}
+            failed = await trio.to_thread.run_sync(self._sync, lengths)
+            for replica, ranges in batch.items():
+                reason = failed.get(replica)
+                if reason is not None:
+                    self._on_sync_failed(replica.feed.key, reason)
+                    continue
+                if replica.feed.writable:
+                    replica.durable_length = max(replica.durable_length, lengths[replica])
+                for peer in list(replica.scheduler.remotes):
+                    peer.announce(replica, ranges)
+            if not self._pending:
+                self._idle.set()
+
+    def _add(self, replica: FeedReplica, blocks: range) -> None:
+        ranges = self._pending.setdefault(replica, [])
+        if ranges and ranges[-1].stop == blocks.start:
+            ranges[-1] = range(ranges[-1].start, blocks.stop)
+        elif not ranges or ranges[-1] != blocks:
+            ranges.append(blocks)
+        self._idle = trio.Event() if self._idle.is_set() else self._idle
+        self._pending_wake.set()
+
+    def _sync(self, lengths: dict[FeedReplica, int]) -> dict[FeedReplica, str]:
+        failed: dict[FeedReplica, str] = {}
+        for replica, length in lengths.items():
+            try:
+                replica.feed.sync()
+                if replica.feed.writable:
+                    self._record_length(replica.feed.key, length)
+            except (OSError, StoreError) as error:
+                failed[replica] = str(error)
+        return failed

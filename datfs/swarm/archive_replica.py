@@ -1,0 +1,176 @@
+"""An archive in the swarm: its two feeds, new versions as they come, reads that wait for blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from datfs.errors import ArchiveUnreachable, BlockUnavailable
+from datfs.hyperdrive.extent import missing_blocks
+from datfs.swarm.feed_replica import FeedReplica
+from datfs.swarm.read_ahead import ReadAhead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from datfs.hyperdrive.archive import Archive, Change
+    from datfs.hyperdrive.stat import Stat
+    from datfs.swarm.announcer import Announcer
+    from datfs.swarm.topic import Topic
+
+METADATA_DEADLINE_S = 5.0
+"""How long the first look into an archive may wait for somebody who has it."""
+
+DATA_DEADLINE_S = 30.0
+"""How long a read may wait for a block."""
+
+APPLY_LIMIT = 1000
+"""Metadata blocks that are taken into the index before other tasks get a turn."""
+
+READ_AHEAD_BLOCKS = 1024
+"""The most blocks that one read fetches ahead, however small they are."""
+
+
+class ArchiveReplica:
+    """An archive that is replicated within a topic.
+
+    Args:
+        archive: the archive; own ones are committed to by others, who then call `committed`.
+        topic: whose connections carry its feeds.
+        announcer: syncs what came and tells the peers.
+        on_change: called with the changes of each new version of somebody else's archive.
+        download_all: whether content is fetched as a whole, not only where it is read.
+        everywhere: whether every connection of the topic carries it from the start.
+        metadata_deadline_s, data_deadline_s: seconds; see `ready` and `read`.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        topic: Topic,
+        announcer: Announcer,
+        *,
+        on_change: Callable[[Sequence[Change]], None],
+        download_all: bool = False,
+        everywhere: bool = True,
+        metadata_deadline_s: float = METADATA_DEADLINE_S,
+        data_deadline_s: float = DATA_DEADLINE_S,
+    ) -> None:
+        self.archive = archive
+        self.topic = topic
+        self._announcer = announcer
+        self._on_change = on_change
+        self._download_all = download_all
+        self._everywhere = everywhere
+        self._metadata_deadline_s = metadata_deadline_s
+        self._data_deadline_s = data_deadline_s
+        self._read_ahead = ReadAhead()
+        self._progress = trio.Event()
+        self._complete_once = archive.version > 0
+        self.metadata = FeedReplica(
+            archive.metadata, on_blocks=self._metadata_arrived, download_all=True
+        )
+        self.content: FeedReplica | None = None
+        topic.add_feed(self.metadata, everywhere=everywhere)
+        self._add_content()
+
+    @property
+    def key(self) -> bytes:
+        """The archive's public key."""
+        return self.archive.key
+
+    @property
+    def feeds(self) -> list[FeedReplica]:
+        """The feeds that are known: metadata, and content once its key is."""
+        return [self.metadata] if self.content is None else [self.metadata, self.content]
+
+    def open(self) -> None:
+        """Ask every connection for this archive (one that was added quietly)."""
+        for replica in self.feeds:
+            self.topic.open_feed(replica)
+
+    def leave(self) -> None:
+        """Serve this archive's feeds no longer."""
+        for replica in self.feeds:
+            self.topic.remove_feed(replica)
+
+    def committed(self) -> None:
+        """The own archive grew: sync it, then tell the peers."""
+        self._add_content()
+        if self.content is not None:
+            self._announcer.committed(self.content)
+        self._announcer.committed(self.metadata)
+
+    async def ready(self) -> None:
+        """Wait until there is something to show.
+
+        An archive of which a version is here is ready at once, so that nothing waits for the
+        network twice; else the newest version that a peer offers is waited for.
+
+        Raises:
+            ArchiveUnreachable: nobody gave anything within the deadline.
+        """
+        if self.archive.writable or self._complete_once:
+            return
+        self.topic.retry_now()
+        with trio.move_on_after(self._metadata_deadline_s):
+            while not self._is_complete():
+                await self._progress.wait()
+            self._complete_once = True
+            return
+        if self.archive.version == 0:
+            raise ArchiveUnreachable(
+                f"nobody who has {self.key.hex()} answered within {self._metadata_deadline_s:g} s"
+            )
+
+    async def read(self, stat: Stat, offset: int, size: int) -> bytes:
+        """Read bytes of a file, fetching the blocks that are not here.
+
+        Args:
+            stat: the file's, of any version of the archive.
+            offset: first byte.
+            size: bytes; fewer come back at the end of the file.
+
+        Raises:
+            BlockUnavailable: a block did not come within the deadline.
+        """
+        size = min(size, stat.size - offset)
+        if size <= 0:
+            return b""
+        content = self.content
+        if content is None:
+            raise BlockUnavailable("the archive's content feed is not known yet")
+        if not content.feed.writable:
+            await self._fetch(content, stat, offset, size)
+        return self.archive.read(stat, offset, size)
+
+    async def _fetch(self, content: FeedReplica, stat: Stat, offset: int, size: int) -> None:
+        end = trio.current_time() + self._data_deadline_s
+        ahead = self._read_ahead.after(stat.byte_offset, offset, size)
+        while (blocks := missing_blocks(content.feed, stat, offset, size)) is not None:
+            if not content.scheduler.remotes:
+                self.topic.open_feed(content)
+                self.topic.retry_now()
+            await content.fetch(blocks, max(end - trio.current_time(), 0))
+        if ahead:
+            coming = missing_blocks(content.feed, stat, offset + size, ahead)
+            if coming is not None:
+                content.read_ahead(coming[:READ_AHEAD_BLOCKS])
+
+    def _is_complete(self) -> bool:
+        length = self.archive.metadata.length
+        return length > 0 and self.archive.version == length - 1 and self.content is not None
+
+    def _metadata_arrived(self) -> None:
+        changes = self.archive.update(APPLY_LIMIT)
+        self._add_content()
+        if changes:
+            self._on_change(changes)
+        self._progress.set()
+        self._progress = trio.Event()
+
+    def _add_content(self) -> None:
+        if self.content is None and self.archive.content is not None:
+            self.content = FeedReplica(self.archive.content, download_all=self._download_all)
+            self.topic.add_feed(self.content, everywhere=self._everywhere)
