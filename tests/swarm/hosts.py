@@ -97,7 +97,7 @@ class Host:
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until something is the case that no event tells."""
     with trio.fail_after(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - states of several objects are looked at
             await trio.sleep(0.01)
 
 
