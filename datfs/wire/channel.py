@@ -3,12 +3,11 @@
 Each side numbers the feeds that *it* opens, from 0, and names each once in a Feed message; the two
 numbers of one feed have nothing to do with each other. No message closes a channel: a number is
 given free by using it for another feed. Both tables stand here; what is sent or told to the owner
-when they change is `connection`'s.
+when they change is for `connection`.
 """
 
 from __future__ import annotations
 
-import heapq
 from typing import TYPE_CHECKING, Final
 
 from datfs.errors import LocalProtocolError, RemoteProtocolError
@@ -65,12 +64,20 @@ class Channel:
 class ChannelTable:
     """The channels of one connection, by feed and by the peer's numbers."""
 
-    __slots__ = ("_by_key", "_by_remote_number", "_free_numbers", "_next_number")
+    __slots__ = (
+        "_by_key",
+        "_by_remote_number",
+        "_free_numbers",
+        "_next_number",
+        "_released_numbers",
+    )
 
     def __init__(self) -> None:
         self._by_key: dict[bytes, Channel] = {}
         self._by_remote_number: dict[int, Channel] = {}
-        self._free_numbers: list[int] = []
+        # Of feeds that we closed, oldest first: to the peer the number still means that feed.
+        self._released_numbers: dict[bytes, int] = {}
+        self._free_numbers: list[int] = []  # mean nothing to the peer
         self._next_number = 0
 
     def get(self, discovery_key: bytes) -> Channel | None:
@@ -82,9 +89,10 @@ class ChannelTable:
         return self._by_remote_number.get(number)
 
     def open_local(self, discovery_key: bytes) -> tuple[Channel, int]:
-        """Give a feed a number of ours; numbers that were given free are used first.
+        """Give a feed a number of ours: the one it had before, or one given free, or a new one.
 
-        Using one again tells the peer that the feed which had it is closed.
+        Taking the number of another feed tells the peer that this other one is closed. It will say
+        nothing more about it on the channel it used, nor mean its new opening by that channel.
 
         Returns:
             The feed's channel and our number for it.
@@ -95,13 +103,7 @@ class ChannelTable:
         channel = self._by_key.get(discovery_key)
         if channel is not None and channel.local_number is not None:
             raise LocalProtocolError("the feed is open on this connection already")
-        if self._free_numbers:
-            number = heapq.heappop(self._free_numbers)
-        elif self._next_number < MAX_CHANNELS:
-            number = self._next_number
-            self._next_number += 1
-        else:
-            raise LocalProtocolError(f"a connection carries at most {MAX_CHANNELS} feeds")
+        number = self._take_number(discovery_key)
         channel = self._by_key.setdefault(discovery_key, Channel(discovery_key))
         channel.local_number = number
         channel.ignored = False
@@ -110,7 +112,7 @@ class ChannelTable:
     def close_local(self, channel: Channel) -> None:
         """Give our number of a feed free; what the peer still says about it is dropped."""
         if channel.local_number is not None:
-            heapq.heappush(self._free_numbers, channel.local_number)
+            self._released_numbers[channel.discovery_key] = channel.local_number
             channel.local_number = None
         channel.ignored = True
         self._forget_unused(channel)
@@ -137,9 +139,13 @@ class ChannelTable:
             before.take_waiting()
             if before.remote_number == number:
                 before.remote_number = None
-            if before.discovery_key != discovery_key:
+            if before.discovery_key != discovery_key and self._is_attached(before):
                 closed = before if before.local_number is not None else None
                 self.close_local(before)
+                # The peer has forgotten what our number meant.
+                number_before = self._released_numbers.pop(before.discovery_key, None)
+                if number_before is not None:
+                    self._free_numbers.append(number_before)
         channel = self._by_key.setdefault(discovery_key, Channel(discovery_key))
         channel.remote_number = number
         channel.ignored = False
@@ -165,6 +171,31 @@ class ChannelTable:
             > MAX_WAITING_BYTE_LENGTH
         ):
             raise RemoteProtocolError("the peer sent too many messages on an unopened feed")
+
+    def _take_number(self, discovery_key: bytes) -> int:
+        number = self._released_numbers.pop(discovery_key, None)
+        if number is not None:
+            return number
+        if self._released_numbers:
+            before = next(iter(self._released_numbers))
+            self._detach(before)
+            return self._released_numbers.pop(before)
+        if self._free_numbers:
+            return self._free_numbers.pop()
+        if self._next_number == MAX_CHANNELS:
+            raise LocalProtocolError(f"a connection carries at most {MAX_CHANNELS} feeds")
+        self._next_number += 1
+        return self._next_number - 1
+
+    def _is_attached(self, channel: Channel) -> bool:
+        return self._by_key.get(channel.discovery_key) is channel
+
+    def _detach(self, discovery_key: bytes) -> None:
+        # What still comes on the peer's number for it is dropped, whoever opens the feed again.
+        channel = self._by_key.pop(discovery_key, None)
+        if channel is not None:
+            channel.ignored = True
+            channel.take_waiting()
 
     def _forget_unused(self, channel: Channel) -> None:
         # The peer may have named one feed on several of its numbers.

@@ -78,13 +78,12 @@ class FrameDecoder:
         """
         if self._start == self._end:
             self._start = self._end = 0
-        start = self._end
-        end = start + len(data)
-        if end > len(self._buffer) or len(self._buffer) > _RETAINED_CAPACITY >= end:
+            if len(self._buffer) > _RETAINED_CAPACITY:
+                self._buffer = memoryview(bytearray())
+        if self._end + len(data) > len(self._buffer):
             self._make_room(len(data))
-            start = self._end
-            end = start + len(data)
-        self._end = end
+        start = self._end
+        self._end = end = start + len(data)
         received = self._buffer[start:end]
         received[:] = data
         return received
@@ -131,7 +130,7 @@ class FrameDecoder:
     def _make_room(self, byte_length: int) -> None:
         unread = self.unread()
         needed = len(unread) + byte_length
-        if 2 * needed <= len(self._buffer) <= _RETAINED_CAPACITY:
+        if 2 * needed <= len(self._buffer):
             self._buffer[: len(unread)] = unread
         else:
             grown = memoryview(bytearray(max(2 * needed, _LEAST_CAPACITY)))
