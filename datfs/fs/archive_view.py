@@ -12,7 +12,7 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datfs.errors import ArchiveUnreachable, BlockMissing
+from datfs.errors import ArchiveUnreachable, BlockMissing, EntryMissing
 from datfs.fs.node import (
     UNTIL_INVALIDATED_S,
     AttributeChange,
@@ -221,8 +221,9 @@ class ArchiveFile(File):
         """What the archive says of the file now."""
         if self.attached:
             entry = self._view.lookup(self.identity.path)
-            if entry is not None and not entry.stat.is_directory:
-                self._last = entry.stat
+            if entry is None or entry.stat.is_directory:
+                raise EntryMissing(self.identity.path)
+            self._last = entry.stat
         return self._last
 
     async def open(self, flags: int) -> OpenFile:

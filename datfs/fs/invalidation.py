@@ -13,6 +13,7 @@ knows.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import stat
@@ -21,10 +22,11 @@ from typing import TYPE_CHECKING
 import pyfuse3
 import trio
 
+from datfs.errors import EntryMissing
 from datfs.hyperdrive.entry import ChangeKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from datfs.fs.inodes import InodeTable
     from datfs.fs.node import Identity
@@ -41,6 +43,7 @@ class Invalidator:
     def __init__(self, inodes: InodeTable) -> None:
         self._inodes = inodes
         self._pending: dict[_Notification, None] = {}
+        self._answered: dict[trio.lowlevel.Task, bytes] = {}
         self._asked = 0  # changes told to us
         self._sent = 0  # of these, told to the kernel
         self._wake = trio.Event()
@@ -63,31 +66,50 @@ class Invalidator:
             self._add((inode, name.encode()))
 
     def archive_changed(self, top: Identity, changes: Iterable[Change]) -> None:
-        """An archive has a new version.
+        """An archive has a new version, and the archive's views show it already.
+
+        What a request that is being answered did by itself (`through_mount`) the kernel knows.
 
         Args:
             top: The top directory of the archive as one place of the tree shows it.
             changes: What differs; directories that came or went with a name below them included.
         """
+        if self._answered.get(trio.lowlevel.current_task()) == top.space:
+            return
         for change in changes:
             if change.path == "/":
                 self.content_changed(top)
                 continue
             above, _, name = change.path.rpartition("/")
             identity = top._replace(path=top.path + change.path)
-            if change.kind is not ChangeKind.CHANGED or self._is_other_kind(identity):
-                self.name_changed(top._replace(path=top.path + above), name)
-                self._inodes.removed(identity)
-            else:
+            stays = self._stays(identity)
+            if stays:
                 self.content_changed(identity)
+            else:
+                self._inodes.removed(identity)
+            if not stays or change.kind is not ChangeKind.CHANGED:
+                self.name_changed(top._replace(path=top.path + above), name)
 
-    def _is_other_kind(self, identity: Identity) -> bool:
-        """Whether the kernel knows a file where a directory is now, or the other way round."""
+    @contextlib.contextmanager
+    def through_mount(self, space: bytes) -> Iterator[None]:
+        """Marks what the running task changes in a space meanwhile as asked for by the kernel."""
+        task = trio.lowlevel.current_task()
+        self._answered[task] = space
+        try:
+            yield
+        finally:
+            del self._answered[task]
+
+    def _stays(self, identity: Identity) -> bool:
+        """Whether the node that the kernel knows by this name is still what stands there."""
         inode = self._inodes.find(identity)
         if inode is None:
             return False
         node = self._inodes.node(inode)
-        return stat.S_IFMT(node.attributes().mode) != node.type_bits
+        try:
+            return stat.S_IFMT(node.attributes().mode) == node.type_bits
+        except (FileNotFoundError, EntryMissing):
+            return False
 
     async def told(self) -> None:
         """Returns when the kernel knows of all changes until now."""

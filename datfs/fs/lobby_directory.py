@@ -119,7 +119,7 @@ class UnionDirectory(Directory):
         """Removes a directory of one's own."""
         self._writer(name).rmdir(self.identity.child(name).path)
 
-    async def rename(self, name: str, target: Directory, new_name: str, *, replace: bool) -> None:
+    async def rename(self, name: str, target: Directory, new_name: str, *, replace: bool) -> bool:
         """Renames where both names belong to the same own archive."""
         writer = self._writer(name)
         assert isinstance(target, UnionDirectory)  # of the same space, hence of the same lobby
@@ -128,6 +128,7 @@ class UnionDirectory(Directory):
         writer.rename(
             self.identity.child(name).path, target.identity.child(new_name).path, replace=replace
         )
+        return False  # nothing here is cached
 
     def _counting(self, name: str) -> Node | None:
         identity = self.identity.child(name)

@@ -243,7 +243,7 @@ class Directory(Node):
         """Removes an empty directory."""
         refuse(self.refusal, name)
 
-    async def rename(self, name: str, target: Directory, new_name: str, *, replace: bool) -> None:
+    async def rename(self, name: str, target: Directory, new_name: str, *, replace: bool) -> bool:
         """Gives an entry another name, here or in another directory.
 
         Args:
@@ -251,6 +251,9 @@ class Directory(Node):
             target: Where it goes.
             new_name: Has passed the path rules.
             replace: Whether an entry of the new name gives way; else EEXIST.
+
+        Returns:
+            Whether the entry is now another than the kernel's pages and attributes say.
         """
         refuse(self.refusal, name)
 

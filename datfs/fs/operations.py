@@ -54,6 +54,7 @@ class _Opened(NamedTuple):
 
     file: OpenFile
     inode: int
+    space: bytes  # of the node's identity
 
 
 class Operations(pyfuse3.Operations):
@@ -131,7 +132,9 @@ class Operations(pyfuse3.Operations):
             mtime_ms=attr.st_mtime_ns // _NS_IN_MS if fields.update_mtime else None,
         )
         if change != AttributeChange():
-            await node.set_attributes(change, None if fh is None else self._files[fh].file)
+            opened = None if fh is None else self._files[fh].file
+            with self.invalidator.through_mount(node.identity.space):
+                await node.set_attributes(change, opened)
         return self._entry(inode, node.attributes(), 0)
 
     @answering
@@ -157,7 +160,7 @@ class Operations(pyfuse3.Operations):
         directory = self._directory(parent_inode)
         node, opened = await directory.create(check_name(name), stat.S_IMODE(mode), flags)
         entry = self._remember(node, directory.names_valid_s)
-        return self._file_info(opened, entry.st_ino), entry
+        return self._file_info(opened, entry.st_ino, node), entry
 
     @answering
     async def mknod(
@@ -173,8 +176,9 @@ class Operations(pyfuse3.Operations):
         if not stat.S_ISREG(mode):
             raise FUSEError(errno.EROFS if directory.refusal == errno.EROFS else errno.EPERM)
         flags = os.O_WRONLY | os.O_CREAT
-        node, opened = await directory.create(check_name(name), stat.S_IMODE(mode), flags)
-        await opened.release()
+        with self.invalidator.through_mount(directory.identity.space):
+            node, opened = await directory.create(check_name(name), stat.S_IMODE(mode), flags)
+            await opened.release()
         return self._remember(node, directory.names_valid_s)
 
     @answering
@@ -187,21 +191,24 @@ class Operations(pyfuse3.Operations):
     ) -> EntryAttributes:
         """Makes a directory."""
         directory = self._directory(parent_inode)
-        node = await directory.mkdir(check_name(name), stat.S_IMODE(mode))
+        with self.invalidator.through_mount(directory.identity.space):
+            node = await directory.mkdir(check_name(name), stat.S_IMODE(mode))
         return self._remember(node, directory.names_valid_s)
 
     @answering
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Removes a name that is no directory."""
         directory, text = self._directory(parent_inode), _existing_name(name)
-        await directory.unlink(text)
+        with self.invalidator.through_mount(directory.identity.space):
+            await directory.unlink(text)
         self.inodes.removed(directory.identity.child(text))
 
     @answering
     async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Removes an empty directory."""
         directory, text = self._directory(parent_inode), _existing_name(name)
-        await directory.rmdir(text)
+        with self.invalidator.through_mount(directory.identity.space):
+            await directory.rmdir(text)
         self.inodes.removed(directory.identity.child(text))
 
     @answering
@@ -221,8 +228,13 @@ class Operations(pyfuse3.Operations):
         if source.identity.space != target.identity.space:
             raise FUSEError(errno.EXDEV)  # mv(1) then copies
         old, new = _existing_name(name_old), check_name(name_new)
-        await source.rename(old, target, new, replace=not flags & pyfuse3.RENAME_NOREPLACE)
+        replace = not flags & pyfuse3.RENAME_NOREPLACE
+        with self.invalidator.through_mount(source.identity.space):
+            is_stale = await source.rename(old, target, new, replace=replace)
         self.inodes.moved(source.identity.child(old), target.identity.child(new))
+        if is_stale:
+            self.invalidator.content_changed(target.identity.child(new))
+            await self.invalidator.told()
 
     @answering
     async def link(
@@ -254,7 +266,7 @@ class Operations(pyfuse3.Operations):
         node = self._node(inode)
         if not isinstance(node, File):
             raise FUSEError(errno.EISDIR)
-        return self._file_info(await node.open(flags), inode)
+        return self._file_info(await node.open(flags), inode, node)
 
     @answering
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
@@ -271,7 +283,9 @@ class Operations(pyfuse3.Operations):
     async def flush(self, fh: FileHandleT) -> None:
         """One descriptor of an open file was closed."""
         opened = self._files[fh]
-        if await opened.file.flush():
+        with self.invalidator.through_mount(opened.space):
+            is_stale = await opened.file.flush()
+        if is_stale:
             # Who opens the file after close(2) must see it as it is now.
             self.invalidator.inode_changed(opened.inode)
             await self.invalidator.told()
@@ -285,7 +299,9 @@ class Operations(pyfuse3.Operations):
     async def release(self, fh: FileHandleT) -> None:
         """The last descriptor of an open file was closed."""
         opened = self._files.pop(fh)
-        if await opened.file.release():
+        with self.invalidator.through_mount(opened.space):
+            is_stale = await opened.file.release()
+        if is_stale:
             self.invalidator.inode_changed(opened.inode)
 
     # --- open directories ----------------------------------------------------------------------
@@ -369,9 +385,9 @@ class Operations(pyfuse3.Operations):
         inode = self.inodes.find(directory.identity._replace(path=above)) if slash else None
         return self.inodes.node(ROOT_INODE if inode is None else inode)
 
-    def _file_info(self, opened: OpenFile, inode: int) -> FileInfo:
+    def _file_info(self, opened: OpenFile, inode: int, node: Node) -> FileInfo:
         return FileInfo(
-            fh=self._files.add(_Opened(opened, inode)),
+            fh=self._files.add(_Opened(opened, inode, node.identity.space)),
             direct_io=opened.direct_io,
             keep_cache=opened.keep_cache,
         )

@@ -127,11 +127,13 @@ class WorkingDirectory(Directory):
         """Removes an empty directory: one version."""
         self._working.rmdir(self.identity.child(name).path)
 
-    async def rename(self, name: str, target: Directory, new_name: str, *, replace: bool) -> None:
-        """Renames: one version with one signature."""
-        self._working.rename(
-            self.identity.child(name).path, target.identity.child(new_name).path, replace=replace
-        )
+    async def rename(self, name: str, target: Directory, new_name: str, *, replace: bool) -> bool:
+        """Renames: one version with one signature; a file may be completed under its new name."""
+        old, new = self.identity.child(name).path, target.identity.child(new_name).path
+        before = self._working.lookup(old)
+        self._working.rename(old, new, replace=replace)
+        after = self._working.lookup(new)
+        return before is None or after is None or before.stat.size != after.stat.size
 
     async def set_attributes(self, change: AttributeChange, opened: OpenFile | None) -> None:
         """Sets mode and times: a version."""

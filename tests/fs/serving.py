@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from datfs.errors import ArchiveUnreachable, BlockMissing, BlockUnavailable
 from datfs.fs.mount import Mounted, MountOptions, Tree, serve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
+
+    from datfs.hyperdrive.archive import Archive
+    from datfs.hyperdrive.stat import Stat
 
 
 def run(
@@ -42,6 +46,23 @@ def run(
             nursery.cancel_scope.cancel()
 
     trio.run(main)
+
+
+class LocalSource:
+    """An archive of which all that there is lies in the store; nobody is asked for the rest."""
+
+    def __init__(self, archive: Archive) -> None:
+        self.archive = archive
+
+    async def ready(self) -> None:
+        if self.archive.version == 0:
+            raise ArchiveUnreachable("nobody")
+
+    async def read(self, stat: Stat, offset: int, size: int) -> bytes:
+        try:
+            return self.archive.read(stat, offset, size)
+        except BlockMissing as error:
+            raise BlockUnavailable("nobody") from error
 
 
 async def _end_on_signal(scope: trio.CancelScope) -> None:
