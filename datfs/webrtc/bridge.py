@@ -115,6 +115,15 @@ def _log_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
     logger.log(level, "a WebRTC task failed: %s", context["message"], exc_info=error)
 
 
+class _Label(str):
+    """A label whose length is that of its UTF-8, as aiortc takes it to be (RFC 8832, 5.1)."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self.encode())
+
+
 class AiortcConnection:
     """One aiortc RTCPeerConnection that carries data channels only."""
 
@@ -154,7 +163,7 @@ class AiortcConnection:
         """RTCPeerConnection.createDataChannel; the first one makes the transports."""
         first = self._pc.sctp is None
         channel = self._pc.createDataChannel(
-            label,
+            _Label(label),
             ordered=ordered,
             maxRetransmits=max_retransmits,
             maxPacketLifeTime=max_packet_life_time_ms,
@@ -239,11 +248,6 @@ class AiortcConnection:
         ssl = self._pc.sctp.transport._ssl if self._pc.sctp else None
         certificate = ssl.get_peer_certificate(as_cryptography=True) if ssl else None
         return certificate.fingerprint(hashes.SHA256()) if certificate else None
-
-    @property
-    def max_message_byte_length(self) -> int | None:
-        """What the peer takes as one message (RFC 8841); None where it has no limit."""
-        return self._pc.sctp._remote_max_message_size or None if self._pc.sctp else None
 
     def stats(self) -> TransportStats:
         """Return the counters as they are now."""

@@ -40,7 +40,6 @@ class DataChannel:
         self._channel = channel
         self._window = window
         self._close_timeout_s = close_timeout_s
-        self._max_message_byte_length: int | None = None
         self._received: deque[tuple[str | bytes, int]] = deque()
         self._readers = trio.lowlevel.ParkingLot()
         self._senders = trio.lowlevel.ParkingLot()
@@ -76,8 +75,8 @@ class DataChannel:
 
     @property
     def max_message_byte_length(self) -> int | None:
-        """The longest message that the peer takes; None is any, or not known yet."""
-        return self._max_message_byte_length
+        """The longest message that the peer takes (RFC 8841), known once open; None is any."""
+        return self._channel.transport._remote_max_message_size or None
 
     @property
     def queued_byte_length(self) -> int:
@@ -113,7 +112,7 @@ class DataChannel:
             MessageTooLarge: The peer takes no message of this length.
         """
         await self.wait_open()
-        limit = self._max_message_byte_length
+        limit = self.max_message_byte_length
         if limit is not None and _byte_length(message) > limit:
             raise MessageTooLarge(
                 f"a message of {_byte_length(message)} bytes is longer than the {limit} "
@@ -153,10 +152,6 @@ class DataChannel:
             self._drop_received()
         with trio.move_on_after(self._close_timeout_s):
             await self._closed.wait()
-
-    def limit_messages(self, byte_length: int | None) -> None:
-        """Note what the peer takes as one message; None is any length."""
-        self._max_message_byte_length = byte_length
 
     def mark_closed(self) -> None:
         """The connection is gone: whoever waits here need wait no longer."""

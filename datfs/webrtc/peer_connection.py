@@ -213,8 +213,6 @@ class PeerConnection:
 
     async def _describe_remote(self, kind: str, sdp: str) -> None:
         self._mdns_candidates = await self._bridge.set_remote_description(kind, sdp)
-        for channel in self._channels:
-            channel.limit_messages(self._bridge.max_message_byte_length)
         self._remote_described.set()
 
     async def _complete_candidates(self) -> None:
@@ -239,7 +237,6 @@ class PeerConnection:
             send_buffer_byte_length=self._config.send_buffer_byte_length,
             close_timeout_s=self._config.close_timeout_s,
         )
-        followed.limit_messages(self._bridge.max_message_byte_length)
         self._channels.add(followed)
         channel.on("close", lambda: self._channels.discard(followed))
         return followed
