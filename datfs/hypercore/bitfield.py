@@ -35,15 +35,19 @@ class Bitfield:
     Args:
         page_size: Size of a page in the file. Pages of the older size keep a zeroed index, which
             hypercore accepts; what it wrote there itself is not right either.
-        pages: Pages read from the file, by number, each of `page_size` bytes.
+        pages: Pages read from the file, by number; one that was cut short is filled up.
     """
 
     def __init__(self, page_size: int = PAGE_SIZE, pages: Iterable[tuple[int, bytes]] = ()) -> None:
         self.page_size = page_size
         self._indexed = page_size != OLD_PAGE_SIZE
-        self._pages = {number: bytearray(page) for number, page in pages}
-        self._page_count = max(self._pages, default=-1) + 1
+        self._pages: dict[int, bytearray] = {}
         self._changed: set[int] = set()
+        for number, page in pages:
+            self._pages[number] = bytearray(page.ljust(page_size, b"\0"))
+            if len(page) < page_size:
+                self._changed.add(number)
+        self._page_count = max(self._pages, default=-1) + 1
         self._tree_end = self._find_tree_end()
 
     # --- data bits ---------------------------------------------------------------------------
@@ -211,6 +215,11 @@ class Bitfield:
 
     # --- pages -------------------------------------------------------------------------------
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether `take_changed` would return any page."""
+        return bool(self._changed)
+
     def take_changed(self) -> list[tuple[int, bytes]]:
         """Return the pages that changed since the last call, in order, with their numbers."""
         changed = sorted(self._changed)
@@ -231,6 +240,19 @@ class Bitfield:
         number = position >> 9
         self._page(number)[_INDEX_START + (position & 511)] = value
         self._changed.add(number)
+
+    def mend_index(self) -> None:
+        """Compute the index parts anew: those of a page that was written in part are old."""
+        if not self._indexed:
+            return
+        last_data, last_index = b"", b""
+        for number, page in list(self._pages.items()):
+            data = bytes(page[:DATA_SIZE])
+            if data != last_data:
+                last_data, last_index = data, bitfield_index.page_bytes(data)
+            if page[_INDEX_START:-1] != last_index[:-1]:
+                self._page(number)[_INDEX_START:-1] = last_index[:-1]
+        bitfield_index.update_across_pages(self, self._page_count)
 
     # --- inside ------------------------------------------------------------------------------
 

@@ -70,6 +70,32 @@ def update(index: IndexBytes, page_count: int, first_leaf: int, leaves: bytes) -
     _update_parents(index, page_count * INDEX_SIZE, 0, changed)
 
 
+def page_bytes(data: Buffer) -> bytes:
+    """Return the index part over one page's 1,024 data bytes.
+
+    The last position stands for a parent across pages and is 0.
+    """
+    out = bytearray(INDEX_SIZE)
+    level_bytes = leaf_bytes(data)
+    step = 1
+    while level_bytes:
+        out[step - 1 :: 2 * step] = level_bytes
+        pairs = zip(level_bytes[::2], level_bytes[1::2], strict=False)
+        level_bytes = bytes(_OF_NIBBLES[left] << 4 | _OF_NIBBLES[right] for left, right in pairs)
+        step *= 2
+    return bytes(out)
+
+
+def update_across_pages(index: IndexBytes, page_count: int) -> None:
+    """Make the parents right that stand over more than one page, all others being right."""
+    size = page_count * INDEX_SIZE
+    level = LEAVES_A_PAGE.bit_length()
+    while flat_tree.position(level, 0) < size:
+        for offset in range((size >> level + 1) + 1):
+            _update_parent(index, size, level, offset)
+        level += 1
+
+
 def extend(index: IndexBytes, old_page_count: int, page_count: int) -> None:
     """Make the parents right that come into being when pages are added.
 
@@ -88,17 +114,22 @@ def _update_parents(index: IndexBytes, size: int, level: int, changed: Iterable[
         done = -1
         for offset in changed:
             offset >>= 1
-            if offset == done:
-                continue
-            done = offset
-            position = flat_tree.position(level, offset)
-            if position >= size:
-                break
-            half = 1 << (level - 1)
-            left = index.index_byte(position - half)
-            right = index.index_byte(position + half) if position + half < size else 0
-            value = _OF_NIBBLES[left] << 4 | _OF_NIBBLES[right]
-            if index.index_byte(position) != value:
-                index.set_index_byte(position, value)
+            if offset != done and _update_parent(index, size, level, offset):
                 above.append(offset)
+            done = offset
         changed = above
+
+
+def _update_parent(index: IndexBytes, size: int, level: int, offset: int) -> bool:
+    """Recompute a parent and tell whether it changed; one past the end stays as it is."""
+    position = flat_tree.position(level, offset)
+    if position >= size:
+        return False
+    half = 1 << (level - 1)
+    left = index.index_byte(position - half)
+    right = index.index_byte(position + half) if position + half < size else 0
+    value = _OF_NIBBLES[left] << 4 | _OF_NIBBLES[right]
+    if index.index_byte(position) == value:
+        return False
+    index.set_index_byte(position, value)
+    return True

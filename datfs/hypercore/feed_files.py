@@ -96,6 +96,12 @@ class FeedFiles:
                     yield first + number + 1
             count = first
 
+    def cut_short_signature(self) -> None:
+        """Remove a record at the end of the signatures of which only a part was written."""
+        size = self.signatures.size()
+        if size > sleep.HEADER_SIZE and (part := (size - sleep.HEADER_SIZE) % sleep.SIGNATURE_SIZE):
+            self.signatures.truncate(size - part)
+
     def cut_signatures(self, length: int) -> bool:
         """Erase every signature past `length` and tell whether there was anything."""
         end = sleep.signature_place(length)
@@ -181,7 +187,7 @@ class FeedFiles:
 
 
 def _load_pages(file: RandomAccess, page_size: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the pages of a bitfield file that are not all zeros; a cut page is filled up."""
+    """Yield the pages of a bitfield file that are not all zeros; the last one may be cut short."""
     place = sleep.HEADER_SIZE
     while (found := file.next_data(place)) is not None:
         number = (found - sleep.HEADER_SIZE) // page_size
@@ -192,5 +198,5 @@ def _load_pages(file: RandomAccess, page_size: int) -> Iterator[tuple[int, bytes
         for start in range(0, len(pages), page_size):
             page = pages[start : start + page_size]
             if any(page):
-                yield number + start // page_size, page.ljust(page_size, b"\0")
+                yield number + start // page_size, page
         place += len(pages)

@@ -109,8 +109,9 @@ class NodeStore:
                 before.append(node)
             else:
                 records[node.node_index - first] = _record(node)
-        self.write(before)
+        # The longer file is what tells `recovery` of an append that did not come to its signature.
         self._file.write(node_place(first), b"".join(records))
+        self.write(before)
 
     def blank(self, node_index: int) -> None:
         """Erase what stands in the file for a node."""

@@ -70,6 +70,7 @@ def recover(
         if recovery.read_only_reason is None:
             recovery.cut_tails()
     recovery.forget_lost_blocks()
+    recovery.complete_pages()
     files.write_headers()
     files.write_bitfield()
     return Recovered(
@@ -139,9 +140,8 @@ class _Recovery:
                 self.files.data.truncate(byte_length)
                 self._repaired("data", f"cut to {byte_length} bytes: the rest was not signed")
             for node_index in flat_tree.nodes_across(self.length):
-                if node_index >= 2 * self.length:
-                    break
-                if self.files.nodes.record(node_index) is not None:
+                is_inside = node_index < 2 * self.length
+                if is_inside and self.files.nodes.record(node_index) is not None:
                     self.files.nodes.blank(node_index)
         if self.files.cut_signatures(self.length):
             self._repaired("signatures", "a signature that was cut short was removed")
@@ -165,6 +165,13 @@ class _Recovery:
             self._repaired(
                 "data", f"it ends before block {first_lost}; blocks from there on count as missing"
             )
+
+    def complete_pages(self) -> None:
+        """Complete pages of which only a part was written, in case nothing else was wrong."""
+        self.bits.mend_index()
+        path = self.files.path("bitfield")
+        if self.bits.is_changed and not any(repair.file == path for repair in self.repairs):
+            self._repaired("bitfield", "a page written in part was completed")
 
     # --- inside ------------------------------------------------------------------------------
 
@@ -224,6 +231,7 @@ class _Recovery:
         _, lost = self._check(self.length, [range(signed, self.length)], set_bits=False)
         if lost:
             return False
+        self.files.cut_short_signature()
         self.files.write_signature(self.length, sign(root_hash(roots), self.secret_key))
         self._repaired(
             "signatures", f"the signature for length {self.length} was missing and made again"
