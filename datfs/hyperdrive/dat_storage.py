@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from bisect import bisect_right
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -54,12 +55,12 @@ class ContentMap:
                 continue
             try:
                 node = decode_node(metadata.get(seq))
-                stat = None if node.value is None else decode_stat(node.value)
+                entry = None if node.value is None else decode_stat(node.value)
             except EncodingError:
                 continue
             name = split_name(node.name)
-            if stat is not None and stat.blocks and stat.size and all(map(is_visible, name)):
-                found[stat.byte_offset] = (stat.size, name)
+            if entry is not None and entry.blocks and entry.size and all(map(is_visible, name)):
+                found[entry.byte_offset] = (entry.size, name)
         content_map = cls()
         for start, (size, name) in sorted(found.items()):
             content_map._starts.append(start)
@@ -160,7 +161,8 @@ class PlainFiles:
         finally:
             os.close(folder)
         try:
-            return os.pread(file, size, offset)
+            is_file = stat.S_ISREG(os.fstat(file).st_mode)
+            return os.pread(file, size, offset) if is_file else b""
         finally:
             os.close(file)
 

@@ -238,7 +238,7 @@ class TreeIndex:
             seq: The entry's block index.
         """
         chain = self._chain(components)
-        level = self.delete_level(components)
+        level = self._delete_level(components)
         parts = [encode_varint(0)]
         for depth in range(level + 1):
             name = chain[depth]
@@ -252,20 +252,6 @@ class TreeIndex:
                 encoded = encoded.with_last(seq)
             parts += [encode_varint(encoded.length), encoded.differences]
         return b"".join(parts)
-
-    def delete_level(self, components: Sequence[str]) -> int:
-        """Return how many components of a name still lead somewhere once it is deleted."""
-        chain = self._chain(components)
-        for depth in range(len(chain) - 1, 0, -1):
-            name = chain[depth]
-            if depth == len(components):
-                stays = len(name.children or ())
-            else:
-                stays = len(name.children or ()) + bool(name.own_seq)
-                stays -= name.child(components[depth]) is not None
-            if stays:
-                return depth
-        return 0
 
     def _find(self, components: Sequence[str]) -> _Name | None:
         name: _Name | None = self._root
@@ -284,6 +270,20 @@ class TreeIndex:
                 break
             chain.append(child)
         return chain
+
+    def _delete_level(self, components: Sequence[str]) -> int:
+        """Return how many components of a name still lead somewhere once it is deleted."""
+        chain = self._chain(components)
+        for depth in range(len(chain) - 1, 0, -1):
+            name = chain[depth]
+            if depth == len(components):
+                stays = len(name.children or ())
+            else:
+                stays = len(name.children or ()) + bool(name.own_seq)
+                stays -= name.child(components[depth]) is not None
+            if stays:
+                return depth
+        return 0
 
 
 def _entry(path: str, name: _Name) -> Entry:

@@ -421,6 +421,16 @@ def test_names_that_are_no_paths_are_not_shown(name: str) -> None:
     assert archive.oddity_count == (0 if name in ("", "/") else 1)
 
 
+def test_a_directory_of_hidden_names_is_not_empty() -> None:
+    archive = new_archive()
+    archive.commit([Put("/d", DIRECTORY)])
+    assert not archive.has_children("/d")
+    archive.metadata.append([put_entry("/d/..")])
+    archive.update()
+    assert list(archive.list_directory("/d")) == []
+    assert archive.has_children("/d")
+
+
 def test_changes_name_only_what_is_shown() -> None:
     own = new_archive()
     own.metadata.append([put_entry("/d/.."), put_entry("/d/ok"), put_entry("/d//x")])
