@@ -5,6 +5,13 @@ of these two kinds alone, so that a schema is no more than field numbers: each m
 message reads it with `iter_fields` and writes it with `uint_field` and `bytes_field` in the order
 of the numbers, as JavaScript's protocol-buffers does. What a message means, which fields it must
 have and their defaults stay with its owner.
+
+Google's protobuf (7.36, upb) was measured beside it on the messages of `wire`, both ending in our
+message values; microseconds, ours first. A Data of 64 KiB alone: encode 1.2 and 5.1, decode 3.9 and
+4.8; with two nodes and a signature: 4.0 and 6.1, 8.2 and 6.0; with twelve nodes: 16 and 12, 27 and
+12. Have: 0.5 and 0.5, 1.7 and 1.1. Request: 1.3 and 0.8, 2.8 and 1.1. A stream of blocks, which
+brings one or two nodes each, costs the same either way beside 27 for its cipher and 60 for its
+hash, and this one needs neither generated code nor a dependency.
 """
 
 from __future__ import annotations

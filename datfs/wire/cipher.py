@@ -56,12 +56,11 @@ class OutgoingStream:
             self._queued_byte_length += len(part)
 
     def take(self) -> bytes | bytearray:
-        """Return everything queued, encrypted, and forget it; empty if nothing is queued."""
-        if not self._queued_byte_length:
+        """Return everything queued, encrypted, and forget it; empty if there is nothing."""
+        if self._cipher is None or not self._queued_byte_length:
             return b""
         joined = bytearray().join((self._clear, *self._parts))
-        if self._cipher is not None:
-            self._cipher.process_in_place(joined, len(self._clear))
+        self._cipher.process_in_place(joined, len(self._clear))
         self.clear()
         return joined
 

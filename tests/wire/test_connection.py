@@ -536,6 +536,25 @@ def test_a_feed_named_on_two_channels_is_heard_on_both(
         0,
     )
     assert events[2:] == [MessageReceived(CONTENT, Have(1)), MessageReceived(CONTENT, Have(2))]
+    third = discovery_key(b"t" * 32)
+    assert connection.receive(peer.message(1, Feed(third)) + peer.message(2, Have(3)), 0) == [
+        FeedClosed(CONTENT),
+        FeedAnnounced(third, 1, opened=False),
+    ]
+
+
+def test_a_channel_of_a_feed_that_we_never_opened_changes_hands_without_a_word(
+    connection: Connection, peer: RawPeer
+) -> None:
+    third_key = b"t" * 32
+    connection.receive(peer.message(1, Feed(CONTENT)) + peer.message(1, WANT), 0)
+    assert connection.receive(peer.message(1, Feed(discovery_key(third_key))), 0) == [
+        FeedAnnounced(discovery_key(third_key), 1, opened=False)
+    ]
+    assert connection.open_feed(CONTENT_KEY) == []
+    assert not connection.both_open(CONTENT)
+    assert connection.open_feed(third_key) == []
+    assert connection.both_open(discovery_key(third_key))
 
 
 steps = st.lists(
