@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from datfs.crypto.keys import KeyPair
 from datfs.errors import LobbyError
 from datfs.hypercore.storage import DirectoryStorage, MemoryStorage
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from datfs.staging.working_archive import Recovered, Released
 
 SEED = bytes(range(32))
+
+
+async def slices_written() -> None:
+    """Wait until a commit that was just started has written a slice or two of five."""
+    for _ in range(2):
+        await trio.lowlevel.checkpoint()
 
 
 class Refused(LobbyError):
@@ -51,16 +59,26 @@ class BenchRules:
 class Bench:
     """One archive through the lives of several processes."""
 
-    def __init__(self, folder: Path, storage: ArchiveStorage | None = None) -> None:
+    def __init__(self, folder: Path, feeds: Path | None = None) -> None:
+        """Keep spool and journal in `folder`, the archive in `feeds` or else in memory."""
         self.folder = folder
-        self.storage = storage or ArchiveStorage(MemoryStorage(), MemoryStorage())
-        self.archive = Archive.create(self.storage, KeyPair.from_seed(SEED))
+        self._feeds = feeds
+        self._memory = ArchiveStorage(MemoryStorage(), MemoryStorage())
+        self.archive = Archive.create(self.storage(), KeyPair.from_seed(SEED))
         self.rules = BenchRules()
         self.now_ms = 1_000
         self.changes: list[Change] = []
         self.small_byte_length = 64 * 1024
         self.free_byte_length = 2**40
         self.working = self._working()
+
+    def storage(self) -> ArchiveStorage:
+        """Return where the archive lies, as a new process finds it."""
+        if self._feeds is None:
+            return self._memory
+        return ArchiveStorage(
+            DirectoryStorage(self._feeds / "metadata"), DirectoryStorage(self._feeds / "content")
+        )
 
     def _clock_ms(self) -> int:
         self.now_ms += 1
@@ -82,8 +100,7 @@ class Bench:
 
     async def crash(self) -> list[Recovered]:
         """Let the process die and the next one begin."""
-        if isinstance(self.storage.metadata, DirectoryStorage):
-            self.archive = Archive.open(self.storage)
+        self.archive = Archive.open(self.storage())
         self.working = self._working()
         return await self.working.recover()
 

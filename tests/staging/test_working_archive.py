@@ -21,7 +21,7 @@ from datfs.errors import (
     NotPermitted,
 )
 from datfs.staging.working_archive import Released
-from tests.staging.bench import Bench, Refused
+from tests.staging.bench import Bench, Refused, slices_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -192,7 +192,7 @@ async def test_a_snapshot_is_committed_while_others_write_on(bench: Bench) -> No
     handle.write(0, snapshot)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(handle.release)
-        await trio.lowlevel.checkpoint()  # a slice or two are written
+        await slices_written()
         assert bench.archive.version == 0
         late = bench.working.open("/f", write=True)
         late.write(0, b"late")
@@ -216,7 +216,7 @@ async def test_a_file_unlinked_while_it_is_committed_never_appears(bench: Bench)
     handle.write(0, bytes(5_000_000))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(handle.release)
-        await trio.lowlevel.checkpoint()  # a slice or two are written
+        await slices_written()
         bench.working.unlink("/f")
     assert bench.archive.lookup("/f") is None
     assert bench.leftovers() == []
@@ -229,7 +229,7 @@ async def test_a_file_renamed_while_it_is_committed_appears_under_its_new_name(
     handle.write(0, bytes(5_000_000))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(handle.release)
-        await trio.lowlevel.checkpoint()  # a slice or two are written
+        await slices_written()
         bench.working.rename("/f", "/g")
     assert bench.archive.lookup("/f") is None
     assert bench.committed("/g") == bytes(5_000_000)
