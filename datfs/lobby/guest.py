@@ -1,10 +1,10 @@
 """The service of a joined lobby: asks to be let in, completes its offer, tidies up (section 9).
 
-A shell around the guest's table in `machine`. One task takes what happened from a bounded inbox,
-works out what it means for the offer that lies there, and does what the table says; reading files,
-following the connection and sending joins are tasks beside it. Offers that our engine made are
-completed here, and made again when their connection drops; answers to others' offers (a browser's,
-a script's) are left to whoever made them, and the offer is removed all the same.
+A shell around `joining`. One task takes what happened from a bounded inbox, tells the core and does
+what it says; reading files, following the connection and sending joins are tasks beside it. Offers
+that our engine made are completed here, and made again when their connection drops; answers to
+others' offers (a browser's, a script's) are left to whoever made them, and the offer is removed all
+the same.
 """
 
 from __future__ import annotations
@@ -15,41 +15,25 @@ from typing import TYPE_CHECKING, Final, Generic
 import trio
 
 from datfs.errors import DatfsError, EncodingError, InvalidSignal
-from datfs.lobby.guest_status import GuestStatus
 from datfs.lobby.hosting import ATTEMPT_S
-from datfs.lobby.machine import GuestInput, GuestOutput, GuestState, guest_step
-from datfs.lobby.names import (
-    BEACON_NAME,
-    SignalKind,
-    answer_name,
-    offer_name,
-    parse_signal_name,
-    writer_name,
-)
+from datfs.lobby.joining import Joining
+from datfs.lobby.machine import GuestOutput
+from datfs.lobby.names import BEACON_NAME, answer_name, offer_name, writer_name
 from datfs.lobby.ports import PeerT
-from datfs.lobby.signal import (
-    Refusal,
-    encode_offer,
-    parse_answer,
-    parse_beacon,
-    parse_offer,
-    sdp_identity,
-)
+from datfs.lobby.signal import encode_offer, parse_answer, parse_beacon, parse_offer, sdp_identity
 from datfs.lobby.signal_reader import SignalReader
-from datfs.lobby.writers import WriterState, parse_record
+from datfs.lobby.writers import parse_record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
 
     from datfs.lobby.admission_request import AdmissionRequest
+    from datfs.lobby.guest_status import GuestStatus
     from datfs.lobby.ports import Events, GuestEngine, LocalOffer, PeerDirectory, SignalFiles
-    from datfs.lobby.signal import Beacon, Offer
+    from datfs.lobby.signal import Offer
 
 OFFER_DEADLINE_S: Final = 10.0
 """Gathering ends after 2 s; an engine that takes longer than this is stuck."""
-
-RETRY_PAUSES_S: Final = (1.0, 2.0, 5.0, 15.0, 30.0, 60.0)
-"""Pauses before new offers of our own while none of them leads to an open channel."""
 
 LEAVE_DEADLINE_S: Final = 5.0
 """How long leaving may wait for the host to take what was sent to it."""
@@ -82,18 +66,21 @@ class _SignalRead:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened(Generic[PeerT]):
-    local: LocalOffer[PeerT]
+class _Opened:
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
-class _Closed(Generic[PeerT]):
-    local: LocalOffer[PeerT]
+class _Closed:
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Leave:
     pass
+
+
+_Happening = _SignalRead | _Opened | _Closed | _Leave
 
 
 class Guest(Generic[PeerT]):
@@ -131,22 +118,11 @@ class Guest(Generic[PeerT]):
         self._offer_name = offer_name(options.identity)
         self._answer_name = answer_name(options.identity)
         self._record_name = writer_name(options.identity)
-        self._state = GuestState.LOOKING
-        self._reason = ""
-        self._status = GuestStatus.of(self._state)
-        self._beacon: Beacon | None = None
-        self._offer_id: bytes | None = None  # of the offer whose answers count
-        self._removed_id: bytes | None = None  # of one that we removed and may yet read once more
-        self._answer_seen = False
-        self._answer_sdp = ""
+        self._joining = Joining(options.writer, attempt_s=options.attempt_s)
+        self._status = self._joining.status
         self._local: LocalOffer[PeerT] | None = None  # of the attempt, if our engine made it
         self._joined: tuple[bytes, PeerT] | None = None  # what the directory was given
-        self._deadline = float("inf")
-        self._on_deadline = GuestInput.EXPIRED
-        self._tries = 0
-        self._inbox_send, self._inbox = trio.open_memory_channel[
-            _SignalRead | _Opened[PeerT] | _Closed[PeerT] | _Leave
-        ](_INBOX_LIMIT)
+        self._inbox_send, self._inbox = trio.open_memory_channel[_Happening](_INBOX_LIMIT)
 
     @property
     def status(self) -> GuestStatus:
@@ -201,16 +177,16 @@ class Guest(Generic[PeerT]):
     async def _read(self, name: str, data: bytes | None) -> None:
         await self._inbox_send.send(_SignalRead(name, data))
 
-    async def _follow(self, local: LocalOffer[PeerT], answer_sdp: str) -> None:
+    async def _follow(self, local: LocalOffer[PeerT], attempt: int) -> None:
         try:
-            await local.accept_answer(answer_sdp)
+            await local.accept_answer(self._joining.answer_sdp)
             await local.connection.wait_open()
-            await self._inbox_send.send(_Opened(local))
+            await self._inbox_send.send(_Opened(attempt))
             await local.connection.wait_ended()
         except Exception as error:  # whatever it is, the attempt has failed and may be repeated
             if local is self._local:  # else it was closed on purpose
                 self._failed(error)
-        await self._inbox_send.send(_Closed(local))
+        await self._inbox_send.send(_Closed(attempt))
 
     # --- what it means ---------------------------------------------------------------------
 
@@ -218,131 +194,73 @@ class Guest(Generic[PeerT]):
         while True:
             self._tell_status()
             happened = None
-            with trio.move_on_at(self._deadline):
+            with trio.move_on_at(self._joining.next_timeout):
                 happened = await self._inbox.receive()
+            now = trio.current_time()
             match happened:
                 case None:
-                    self._deadline = float("inf")
-                    await self._happen(self._on_deadline, nursery, reader)
+                    outputs = self._joining.on_timeout(now)
                 case _Leave():
                     return
                 case _SignalRead(name, data):
-                    await self._take(name, data, nursery, reader)
-                case _Opened(local):
-                    if local is self._local and self._state is GuestState.CONNECTING:
-                        await self._happen(GuestInput.OPENED, nursery, reader)
-                case _Closed(local):
-                    if local is self._local:
-                        await self._happen(GuestInput.CLOSED, nursery, reader)
+                    try:
+                        outputs = await self._take(name, data, nursery, reader)
+                    except (InvalidSignal, EncodingError) as error:
+                        self._events.append("signal-invalid", name=name, reason=str(error))
+                        continue
+                case _Opened(attempt):
+                    outputs = self._joining.opened(attempt, now)
+                case _Closed(attempt):
+                    outputs = self._joining.closed(attempt, now)
+            await self._do_all(outputs, nursery, reader)
 
     async def _take(
         self, name: str, data: bytes | None, nursery: trio.Nursery, reader: SignalReader
-    ) -> None:
-        parsed = parse_signal_name(name)
-        if parsed is None:
-            return
-        try:
-            match parsed.kind:
-                case SignalKind.WRITER:
-                    happened = self._record_says(data)
-                case SignalKind.BEACON:
-                    happened = self._beacon_says(data)
-                    reader.look(self._answer_name)
-                case SignalKind.OFFER:
-                    await self._take_offer(data, nursery, reader)
-                    return
-                case SignalKind.ANSWER:
-                    happened = self._answer_says(data)
-        except (InvalidSignal, EncodingError) as error:
-            self._events.append("signal-invalid", name=name, reason=str(error))
-            return
-        if happened is not None:
-            await self._happen(happened, nursery, reader)
-
-    def _record_says(self, data: bytes | None) -> GuestInput | None:
-        record = None if data is None else parse_record(data)
-        ours = record is not None and record.writer == self._options.writer
-        self._request.admitted = ours and record is not None and record.state is WriterState.LIVE
-        if record is not None and record.state is WriterState.STRUCK:
-            self._reason = "the host has struck us off"
-            return GuestInput.BARRED
-        return None
-
-    def _beacon_says(self, data: bytes | None) -> GuestInput | None:
-        before = self._beacon
+    ) -> list[GuestOutput]:
+        now = trio.current_time()
+        if name == self._record_name:
+            record = None if data is None else parse_record(data)
+            outputs = self._joining.record_read(record, now)
+            self._request.admitted = self._joining.admitted
+            return outputs
+        if name == BEACON_NAME:
+            reader.look(self._answer_name)
+            return self._joining.beacon_read(None if data is None else parse_beacon(data), now)
+        if name == self._answer_name:
+            return self._joining.answer_read(None if data is None else parse_answer(data), now)
         if data is None:
-            self._beacon = None
-            return None if before is None else GuestInput.BEACON_GONE
-        self._beacon = parse_beacon(data)
-        if before is not None and before.id == self._beacon.id:
-            return None
-        if before is not None and self._local is not None and self._joined is None:
-            self._reason = "the host has started anew"
-            return GuestInput.BEACON_RENEWED
-        return GuestInput.BEACON
-
-    def _answer_says(self, data: bytes | None) -> GuestInput | None:
-        if self._offer_id is None or self._beacon is None:
-            return None  # read again when there is an offer and the host is known
-        if data is None:
-            seen, self._answer_seen = self._answer_seen, False
-            return GuestInput.ANSWER_GONE if seen else None
-        answer = parse_answer(data)
-        if answer.offer_id not in (None, self._offer_id):
-            return None
-        self._answer_seen = True
-        if isinstance(answer, Refusal):
-            self._reason = answer.reason
-            full = answer.reason == "full"
-            return GuestInput.ANSWER_FULL if full else GuestInput.ANSWER_REFUSED
-        if self._local is None:
-            return GuestInput.ANSWER_ELSEWHERE
-        self._answer_sdp = answer.sdp
-        return GuestInput.ANSWER
-
-    async def _take_offer(
-        self, data: bytes | None, nursery: trio.Nursery, reader: SignalReader
-    ) -> None:
-        if data is None:
-            self._removed_id = None
-            if self._offer_id is not None:
-                self._offer_id = None
-                await self._happen(GuestInput.OFFER_GONE, nursery, reader)
-            return
+            return self._joining.offer_gone(now)
         offer = parse_offer(data)
-        if offer.id in (self._offer_id, self._removed_id):
-            return
-        self._tries = 0
-        await self._offered(offer, nursery, reader)
+        if self._joining.is_new_offer(offer.id):
+            await self._begin_attempt(offer, nursery, reader, by_hand=True)
+        return []
 
-    async def _offered(self, offer: Offer, nursery: trio.Nursery, reader: SignalReader) -> None:
+    async def _begin_attempt(
+        self, offer: Offer, nursery: trio.Nursery, reader: SignalReader, *, by_hand: bool
+    ) -> None:
         """Take an offer that lies in the lobby as the one whose answers count."""
         name = sdp_identity(offer.sdp)
         local = self._engine.find_offer(name.ufrag, name.fingerprint)
-        if local is not None:
-            local.commit()
         if local is self._local:
             self._local = None  # the same connection offered in other words: it is kept
-        self._offer_id = offer.id
-        self._answer_seen = False
-        await self._happen(GuestInput.OFFER, nursery, reader)
+        outputs = self._joining.offer(
+            offer.id, trio.current_time(), made_here=local is not None, by_hand=by_hand
+        )
+        await self._do_all(outputs, nursery, reader)
+        if not self._joining.has_offer:
+            return  # the session is over; the engine ends what is not committed
         self._local = local
-        if self._offer_id is None:  # the session is over, and it was removed at once
-            await self._do(GuestOutput.CLOSE_PEER, nursery, reader)
-            return
+        if local is not None:
+            local.commit()
         self._events.append("offer", guest=self._options.identity.hex())
         reader.look(self._record_name)
         reader.look(self._answer_name)
 
     # --- what the guest does ---------------------------------------------------------------
 
-    async def _happen(
-        self, happened: GuestInput, nursery: trio.Nursery, reader: SignalReader
+    async def _do_all(
+        self, outputs: Iterable[GuestOutput], nursery: trio.Nursery, reader: SignalReader
     ) -> None:
-        before = self._state
-        self._state, outputs = guest_step(self._state, happened)
-        if before is not self._state and happened not in _REASONED:
-            self._reason = _REASONS.get(happened, "")
         for output in outputs:
             try:
                 await self._do(output, nursery, reader)
@@ -351,43 +269,26 @@ class Guest(Generic[PeerT]):
 
     async def _do(self, output: GuestOutput, nursery: trio.Nursery, reader: SignalReader) -> None:
         match output:
-            case GuestOutput.START_CLOCK:
-                self._on_deadline = GuestInput.EXPIRED
-                self._deadline = trio.current_time() + self._options.attempt_s
-            case GuestOutput.STOP_CLOCK:
-                self._deadline = float("inf")
-            case GuestOutput.START_PAUSE:
-                self._start_pause()
             case GuestOutput.MAKE_OFFER:
                 await self._make_offer(nursery, reader)
             case GuestOutput.COMPLETE:
                 if self._local is not None:
                     self._events.append("answer", guest=self._options.identity.hex())
-                    nursery.start_soon(self._follow, self._local, self._answer_sdp)
+                    nursery.start_soon(self._follow, self._local, self._joining.attempt)
             case GuestOutput.REMOVE_OFFER:
-                await self._remove_offer(reader)
+                await self._files.remove(self._offer_name)
+                reader.look(self._offer_name)
             case GuestOutput.ADMIT_PEER:
-                self._tries = 0
-                if self._local is not None and self._beacon is not None:
-                    self._joined = (self._beacon.host, self._local.connection)
+                if self._local is not None and self._joining.beacon is not None:
+                    self._joined = (self._joining.beacon.host, self._local.connection)
                     await self._directory.opened(*self._joined)
-                    self._events.append("connected", peer=self._beacon.host.hex())
+                    self._events.append("connected", peer=self._joining.beacon.host.hex())
             case GuestOutput.PART_PEER:
                 await self._part()
             case GuestOutput.CLOSE_PEER:
                 if self._local is not None:
                     nursery.start_soon(self._close, self._local.connection)
                 self._local = None
-
-    def _start_pause(self) -> None:
-        now = trio.current_time()
-        if self._tries < len(RETRY_PAUSES_S):
-            self._on_deadline = GuestInput.RETRY
-            self._deadline = now + RETRY_PAUSES_S[self._tries]
-            self._tries += 1
-        else:
-            self._on_deadline = GuestInput.GIVE_UP
-            self._deadline = now
 
     async def _make_offer(self, nursery: trio.Nursery, reader: SignalReader) -> None:
         try:
@@ -397,18 +298,14 @@ class Guest(Generic[PeerT]):
             await self._files.write(self._offer_name, text)
         except Exception as error:  # whatever the engine or the disk has, it may pass
             self._failed(error)
-            await self._happen(GuestInput.OFFER_FAILED, nursery, reader)
+            outputs = self._joining.offer_failed(trio.current_time())
+            await self._do_all(outputs, nursery, reader)
         else:
-            await self._offered(parse_offer(text), nursery, reader)
+            await self._begin_attempt(parse_offer(text), nursery, reader, by_hand=False)
 
     def _offer_text(self, local: LocalOffer[PeerT]) -> bytes:
-        return encode_offer(local.sdp, None if self._beacon is None else self._beacon.id)
-
-    async def _remove_offer(self, reader: SignalReader) -> None:
-        if self._offer_id is not None:
-            self._removed_id, self._offer_id = self._offer_id, None
-            await self._files.remove(self._offer_name)
-            reader.look(self._offer_name)
+        beacon = self._joining.beacon
+        return encode_offer(local.sdp, None if beacon is None else beacon.id)
 
     async def _part(self) -> None:
         if self._joined is not None:
@@ -424,12 +321,7 @@ class Guest(Generic[PeerT]):
             self._failed(error)
 
     def _tell_status(self) -> None:
-        status = GuestStatus.of(
-            self._state,
-            reason=self._reason,
-            beacon=self._beacon is not None,
-            admitted=self._request.admitted,
-        )
+        status = self._joining.status
         if status != self._status:
             self._status = status
             self._events.append("lobby", state=status.word, reason=status.reason)
@@ -448,19 +340,3 @@ class Guest(Generic[PeerT]):
             with trio.move_on_after(LEAVE_DEADLINE_S):
                 await self._close(self._local.connection)
         await self._part()
-
-
-_REASONED: Final = frozenset(
-    {
-        GuestInput.BARRED,
-        GuestInput.BEACON_RENEWED,
-        GuestInput.ANSWER_FULL,
-        GuestInput.ANSWER_REFUSED,
-    }
-)
-_REASONS: Final = {
-    GuestInput.CLOSED: "the connection was lost",
-    GuestInput.EXPIRED: "the channel did not open",
-    GuestInput.GIVE_UP: "no channel opened in several tries; write a new offer",
-    GuestInput.BEACON_GONE: "the host has ended the session",
-}
