@@ -7,34 +7,25 @@ files and the rules of a mounted tree (who may write, which errno) belong to sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from datfs.crypto.keys import KeyPair, content_key_pair
 from datfs.errors import (
     BlockMissing,
-    EncodingError,
     InvalidPath,
     NotAnArchive,
     ReadOnlyArchive,
 )
 from datfs.hypercore.feed import Feed
-from datfs.hyperdrive.append_tree import (
-    Node,
-    decode_node,
-    encode_node,
-    join_name,
-    split_name,
-)
 from datfs.hyperdrive.checkout import Checkout
 from datfs.hyperdrive.content_writer import ContentRun, ContentWriter, is_at_tail
 from datfs.hyperdrive.entry import Change, ChangeKind, Entry
 from datfs.hyperdrive.extent import missing_blocks
 from datfs.hyperdrive.header import Header, decode_header, encode_header
 from datfs.hyperdrive.operations import Delete, Operation, Put, rename_operations
-from datfs.hyperdrive.path_rules import is_visible, split_path
-from datfs.hyperdrive.stat import encode_stat
-from datfs.hyperdrive.tree_index import TreeIndex
+from datfs.hyperdrive.path_rules import split_path
+from datfs.hyperdrive.shown_tree import ShownTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,9 +47,6 @@ __all__ = [
     "Put",
 ]
 
-MAX_ODDITIES: Final = 100
-"""Sentences kept about entries that make no sense; a hostile archive could give any number."""
-
 
 @dataclass(frozen=True, slots=True)
 class ArchiveStorage:
@@ -74,8 +62,6 @@ class Archive:
     Attributes:
         metadata: The metadata feed.
         content: The content feed; None until block 0 of the metadata is here.
-        oddities: A sentence for each of the first entries that were skipped or not shown.
-        oddity_count: How many there were.
         not_an_archive: Why the metadata feed is no hyperdrive, None as long as it may be one.
     """
 
@@ -101,8 +87,6 @@ class Archive:
         """
         self.metadata = metadata
         self.content: Feed | None = None
-        self.oddities: list[str] = []
-        self.oddity_count = 0
         self.not_an_archive: str | None = None
         self._content_storage = content_storage
         self._content_key_pair = content_key_pair
@@ -110,9 +94,8 @@ class Archive:
         self._force = force
         self._read_only_reason = read_only_reason
         self._header: Header | None = None
-        self._index = TreeIndex()
+        self._tree = ShownTree(foreign=content_key_pair is None)
         self._applied = 0
-        self._has_hidden_names = False
 
     @classmethod
     def create(cls, storage: ArchiveStorage, key_pair: KeyPair) -> Archive:
@@ -250,36 +233,38 @@ class Archive:
             end = min(end, self._applied + limit)
         changes: list[Change] = []
         while self._applied < end and self.metadata.has(self._applied):
-            changes += self._apply(self._applied, self.metadata.get(self._applied))
+            changes += self._tree.apply(self._applied, self.metadata.get(self._applied))
             self._applied += 1
         return changes
 
     def lookup(self, path: str) -> Entry | None:
         """Return what stands at `path` ("/a/b"; "/" is always there), None for nothing."""
-        try:
-            components = split_path(path)
-        except InvalidPath:
-            return None
-        entry = self._index.lookup(components)
-        return None if entry is None else self._tamed(entry)
+        return self._tree.lookup(path)
 
     def list_directory(self, path: str) -> Iterator[tuple[str, Entry]]:
-        """Yield the children of a directory as of now; nothing for what is none."""
-        try:
-            components = split_path(path)
-        except InvalidPath:
-            return
-        for name, entry in self._index.children(components):
-            if is_visible(name):
-                yield name, self._tamed(entry)
+        """Yield the children of a directory; nothing for what is none.
+
+        The names are those of the moment when the iteration begins.
+        """
+        return self._tree.list_directory(path)
 
     def has_children(self, path: str) -> bool:
         """Tell whether a directory holds anything, also what is not shown."""
-        return self._index.has_children(split_path(path))
+        return self._tree.index.has_children(split_path(path))
 
     def conflicts(self) -> Iterator[str]:
         """Yield every path that is file and directory at once; it shows as the directory."""
-        return self._index.conflicts()
+        return self._tree.index.conflicts()
+
+    @property
+    def oddities(self) -> list[str]:
+        """A sentence for each of the first entries that were skipped or are not shown."""
+        return self._tree.oddities
+
+    @property
+    def oddity_count(self) -> int:
+        """How many entries were skipped or are not shown."""
+        return self._tree.oddity_count
 
     def checkout(self, version: int) -> Checkout:
         """Return the archive as it was at a version up to the present one.
@@ -368,9 +353,8 @@ class Archive:
         try:
             for operation, components in zip(operations, targets, strict=True):
                 seq = self._applied + len(blocks)
-                block, changed = self._write_entry(seq, components, operation)
-                blocks.append(block)
-                changes += changed
+                blocks.append(self._tree.next_block(seq, components, operation))
+                changes += self._tree.apply(seq, blocks[-1])
             if blocks:
                 self.metadata.append(blocks)
             appended = True
@@ -378,7 +362,7 @@ class Archive:
             if not appended:
                 self._reread_tree()
         self._applied += len(blocks)
-        return self._shown(changes)
+        return changes
 
     def rename_operations(self, old_path: str, new_path: str) -> list[Operation]:
         """Return what `commit` needs to rename a file or a whole directory.
@@ -386,7 +370,7 @@ class Archive:
         Raises:
             InvalidPath: A path is none, or the new one lies within the old.
         """
-        return rename_operations(self._index, old_path, new_path)
+        return rename_operations(self._tree.index, old_path, new_path)
 
     def sync(self) -> None:
         """Return once everything committed survives a loss of power; may run in a thread."""
@@ -419,7 +403,7 @@ class Archive:
             self._header = decode_header(self.metadata.get(0))
         except NotAnArchive as error:
             self.not_an_archive = str(error)
-            self._note(str(error))
+            self._tree.note(str(error))
             return False
         pair = self._content_key_pair
         if pair is not None and pair.public_key != self._header.content_key:
@@ -454,57 +438,13 @@ class Archive:
             )
         return Feed.create_remote(self._content_storage, key)
 
-    def _apply(self, seq: int, block: bytes) -> list[Change]:
-        try:
-            node = decode_node(block)
-            changes = self._index.apply(seq, node)
-        except EncodingError as error:
-            self._note(f"entry {seq} was skipped: {error}")
-            return []
-        if not all(map(is_visible, split_name(node.name))):
-            self._has_hidden_names = True
-            self._note(f"entry {seq} is not shown: {node.name[:300]!r} is no path of a file system")
-        return self._shown(changes)
-
-    def _write_entry(
-        self, seq: int, components: tuple[str, ...], operation: Operation
-    ) -> tuple[bytes, list[Change]]:
-        """Return the entry of one operation and apply it to the index."""
-        if isinstance(operation, Put):
-            value: bytes | None = encode_stat(operation.stat)
-            paths = self._index.paths_for_put(components)
-        else:
-            value = None
-            paths = self._index.paths_for_delete(components, seq)
-        node = Node(name=join_name(components), value=value, paths=paths)
-        return encode_node(node), self._index.apply(seq, node)
-
     def _reread_tree(self) -> None:
         """Build the index anew, without what an append that failed has left in it."""
-        self._index = TreeIndex()
+        self._tree = ShownTree(foreign=not self.is_own)
         self._applied = 1
         self.update()
-
-    def _shown(self, changes: list[Change]) -> list[Change]:
-        """Leave out changes of paths that no mounted tree has."""
-        if not self._has_hidden_names:
-            return changes
-        return [
-            change
-            for change in changes
-            if all(map(is_visible, split_name(change.path))) and not change.path.endswith("/")
-        ]
-
-    def _tamed(self, entry: Entry) -> Entry:
-        stat = entry.stat.tamed(foreign=not self.is_own)
-        return entry if stat is entry.stat else replace(entry, stat=stat)
 
     def _check_writable(self) -> None:
         reason = self.read_only_reason
         if reason is not None:
             raise ReadOnlyArchive(reason)
-
-    def _note(self, oddity: str) -> None:
-        self.oddity_count += 1
-        if len(self.oddities) < MAX_ODDITIES:
-            self.oddities.append(oddity)

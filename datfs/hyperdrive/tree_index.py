@@ -92,14 +92,15 @@ class TreeIndex:
     def children(self, components: Sequence[str]) -> Iterator[tuple[str, Entry]]:
         """Yield the children of a directory, the one that changed last at the end.
 
-        The names are those of the moment of the call, also when the tree changes meanwhile.
+        The names are those of the moment when the iteration begins; the tree may change meanwhile.
         """
         directory = self._find(components)
         if directory is None or not directory.children:
             return
         prefix = "/" if not components else join_name(components) + "/"
         for component, name in list(directory.children.items()):
-            yield component, _entry(prefix + component, name)
+            if not name.is_empty():
+                yield component, _entry(prefix + component, name)
 
     def has_children(self, components: Sequence[str]) -> bool:
         """Tell whether anything lies below a path."""
