@@ -14,10 +14,13 @@ from datfs.crypto.keys import KeyPair, content_key_pair
 from datfs.errors import (
     BlockMissing,
     InvalidPath,
+    NameNotUtf8,
+    NameTooLong,
     NotAnArchive,
     ReadOnlyArchive,
 )
 from datfs.hypercore.feed import Feed
+from datfs.hyperdrive.append_tree import MAX_NAME_BYTE_LENGTH
 from datfs.hyperdrive.checkout import Checkout
 from datfs.hyperdrive.content_writer import ContentRun, ContentWriter, is_at_tail
 from datfs.hyperdrive.entry import Change, ChangeKind, Entry
@@ -340,13 +343,12 @@ class Archive:
 
         Raises:
             ReadOnlyArchive: The archive cannot be written.
-            InvalidPath: A path is none; nothing was written.
+            InvalidPath: A path is none, or too long; nothing was written.
+            EncodingError: A Stat has a field that no archive can hold; nothing was written.
             OSError: From the storage; nothing was committed.
         """
         self._check_writable()
-        targets = [split_path(operation.path) for operation in operations]
-        if () in targets:
-            raise InvalidPath("the root has no entry of its own")
+        targets = [_target(operation) for operation in operations]
         changes = self.update()
         blocks: list[bytes] = []
         appended = False
@@ -448,3 +450,19 @@ class Archive:
         reason = self.read_only_reason
         if reason is not None:
             raise ReadOnlyArchive(reason)
+
+
+def _target(operation: Operation) -> tuple[str, ...]:
+    """Return the components of an operation's path, if an entry can be made of it."""
+    components = split_path(operation.path)
+    if not components:
+        raise InvalidPath("the root has no entry of its own")
+    try:
+        byte_length = len(operation.path.encode())
+    except UnicodeEncodeError as error:
+        raise NameNotUtf8(f"the path {operation.path!r} is not UTF-8") from error
+    if byte_length > MAX_NAME_BYTE_LENGTH:
+        raise NameTooLong(
+            f"a path of {byte_length} bytes is too long, {MAX_NAME_BYTE_LENGTH} are allowed"
+        )
+    return components

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from datfs.encoding.protobuf import iter_fields, uint_field
+from datfs.encoding.varint import JAVASCRIPT_LIMIT
 from datfs.errors import EncodingError
 
 if TYPE_CHECKING:
@@ -105,6 +106,9 @@ def encode_stat(stat: Stat) -> bytes:
     """Write a Stat with the fields that hyperdrive 9 writes: all nine for a file.
 
     For a directory (`mkdir`) size and blocks are left out, and uid and gid unless they are set.
+
+    Raises:
+        EncodingError: A field is negative or 2**53 or more, which no reader would take.
     """
     values = (
         stat.mode,
@@ -117,6 +121,8 @@ def encode_stat(stat: Stat) -> bytes:
         stat.mtime_ms,
         stat.ctime_ms,
     )
+    if min(values) < 0 or max(values) >= JAVASCRIPT_LIMIT:
+        raise EncodingError(f"{stat} has a field that no archive can hold")
     left_out: set[int] = set()
     if stat.is_directory:
         left_out = {4, 5} | {number for number in (2, 3) if not values[number - 1]}

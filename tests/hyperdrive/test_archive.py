@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from datfs.crypto.keys import KeyPair, content_key_pair
 from datfs.errors import (
     BlockMissing,
+    EncodingError,
     InvalidExtent,
     InvalidPath,
     NotAnArchive,
@@ -97,13 +98,21 @@ def test_nothing_to_commit_makes_no_version() -> None:
     assert archive.version == 0
 
 
-@pytest.mark.parametrize("path", ["/", "a", "/../a", "/a/", "/a\0"])
+@pytest.mark.parametrize("path", ["/", "a", "/../a", "/a/", "/a\0", "/\udcff", "/deep" * 900])
 def test_a_bad_path_commits_nothing_at_all(path: str) -> None:
     archive = new_archive()
     with pytest.raises(InvalidPath):
         archive.commit([Put("/good", FILE), Put(path, FILE)])
     assert archive.version == 0
     assert paths(archive) == set()
+
+
+@pytest.mark.parametrize("mtime_ms", [-1, 2**53])
+def test_a_stat_that_nobody_could_read_commits_nothing(mtime_ms: int) -> None:
+    archive = new_archive()
+    with pytest.raises(EncodingError):
+        archive.commit([Put("/good", FILE), Put("/bad", Stat(mode=0o100644, mtime_ms=mtime_ms))])
+    assert (archive.version, paths(archive)) == (0, set())
 
 
 def test_an_append_that_fails_leaves_the_tree_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
