@@ -96,16 +96,15 @@ class Committer:
             return False
         try:
             replacement = self.checked_replacement(file.path, content)
+            content.unchecked = content.rejected = False
+            if replacement is not None:
+                content.replace(replacement)
         except DatfsError:
             content.unchecked = False
             content.rejected = True
             self._stage.withdraw(content)
             raise
-        content.unchecked = content.rejected = False
-        if replacement is None:
-            return False
-        content.replace(replacement)
-        return True
+        return replacement is not None
 
     def checked_replacement(
         self, path: str, content: CommittedContent | DirtyContent

@@ -153,11 +153,12 @@ class DirtyContent:
         """Exchange all of the content for bytes that need no check.
 
         Raises:
-            NoSpace, DiskFailed: the content is cut; whoever owns it gives it up.
+            NoSpace, DiskFailed: half of an exchange must not be committed; it counts as rejected.
         """
         self.truncate(0)
+        self.rejected = True  # until all of it is there
         self.write(0, data)
-        self.unchecked = False
+        self.unchecked = self.rejected = False
 
     def forget_record(self) -> None:
         """Take it that the journal knows nothing of this content: the next record tells all."""

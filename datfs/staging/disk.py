@@ -1,7 +1,7 @@
 """Where errors of the operating system become errors of staging.
 
 The disk under the store is full or broken in one of many ways, in files of the feeds as well as in
-spool and journal; a caller acts differently on two of them only.
+spool and journal; a caller acts differently on three of them only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from datfs.errors import DiskFailed, NoSpace
+from datfs.errors import DiskFailed, FileTooLarge, NoSpace
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,7 +19,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class DiskErrors:
-    """Context manager that turns `OSError` into `NoSpace` or `DiskFailed`, the cause kept."""
+    """Context manager that turns `OSError` into an error of staging, the cause kept."""
 
     __slots__ = ()
 
@@ -36,11 +36,14 @@ class DiskErrors:
 
         Raises:
             NoSpace: the disk or the quota is full.
+            FileTooLarge: the disk's file system has no files of that length.
             DiskFailed: any other error of the operating system.
         """
         if isinstance(error, OSError):
             if error.errno in _FULL:
                 raise NoSpace("the disk that holds the store is full") from error
+            if error.errno == errno.EFBIG:
+                raise FileTooLarge("the disk that holds the store has no files so long") from error
             raise DiskFailed(f"the disk that holds the store failed: {error}") from error
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import stat as posix
 from typing import TYPE_CHECKING
 
-from datfs.errors import NotOpenForWriting
+from datfs.errors import FileTooLarge, NotOpenForWriting
+from datfs.hyperdrive.stat import MAX_TIME_MS
 from datfs.staging.commit import Released
 from datfs.staging.content import CommittedContent, DirtyContent
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from datfs.staging.commit import Committer
     from datfs.staging.stage import Stage
     from datfs.staging.working_file import WorkingFile, WorkingFiles
+
+
+MAX_BYTE_LENGTH = 2**53 - 1
+"""The longest file an archive can name: its integers are those of JavaScript."""
 
 
 class Editor:
@@ -81,11 +86,13 @@ class Editor:
 
     def write(self, file: WorkingFile, offset: int, data: bytes) -> None:
         """Lay data over the file."""
+        _check_size(offset + len(data))
         self._writable_content(file).write(offset, data)
         self._touch(file)
 
     def truncate(self, file: WorkingFile, size: int) -> None:
         """Cut or extend the file; the size that it has changes nothing."""
+        _check_size(size)
         if size != file.content.size:
             self._writable_content(file).truncate(size)
             self._touch(file)
@@ -102,7 +109,7 @@ class Editor:
 
     def set_times(self, file: WorkingFile, mtime_ms: int) -> None:
         """Set the time of modification that the next version will have."""
-        file.mtime_ms = mtime_ms
+        file.mtime_ms = storable_time_ms(mtime_ms)
         file.mtime_set = True
         self._mark_changed(file)
 
@@ -200,7 +207,7 @@ class FileHandle:
         """Write all of `data` at `offset`, past the end with zeros between; returns its length.
 
         Raises:
-            NotOpenForWriting, NoSpace, DiskFailed: the size is as before.
+            NotOpenForWriting, FileTooLarge, NoSpace, DiskFailed: the size is as before.
         """
         self._editor.write(self._for_writing(), offset, data)
         return len(data)
@@ -209,7 +216,7 @@ class FileHandle:
         """Cut the file or extend it with zeros to `size` bytes.
 
         Raises:
-            NotOpenForWriting, DiskFailed
+            NotOpenForWriting, FileTooLarge, DiskFailed
         """
         self._editor.truncate(self._for_writing(), size)
 
@@ -265,3 +272,13 @@ class FileHandle:
         if not self.writable:
             raise NotOpenForWriting("the file was opened for reading only")
         return self._file
+
+
+def storable_time_ms(time_ms: int) -> int:
+    """Return the time that an archive can hold which is nearest; it knows none before 1970."""
+    return min(max(0, time_ms), MAX_TIME_MS)
+
+
+def _check_size(byte_length: int) -> None:
+    if byte_length > MAX_BYTE_LENGTH:
+        raise FileTooLarge(f"a file in an archive has at most {MAX_BYTE_LENGTH} bytes")

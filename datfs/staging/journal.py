@@ -31,7 +31,6 @@ class Journal:
 
     Attributes:
         byte_length: how long the file is.
-        unsynced_folder: whether the file is new, so that a sync has to include its folder.
     """
 
     def __init__(
@@ -42,11 +41,11 @@ class Journal:
         rewrite_byte_length: int = REWRITE_BYTE_LENGTH,
     ) -> None:
         self._path = path
+        self._was_read = False
         self._idle_byte_length = idle_byte_length
         self._rewrite_byte_length = rewrite_byte_length
         self._descriptor: int | None = None
         self.byte_length = 0
-        self.unsynced_folder = False
 
     def read(self) -> list[Record]:
         """Return the records an earlier process left, and open the file to go on behind them.
@@ -55,6 +54,7 @@ class Journal:
             EncodingError: another version of datfs wrote it.
             DiskFailed
         """
+        self._was_read = True
         with DiskErrors():
             if not self._path.exists():
                 return []
@@ -62,6 +62,11 @@ class Journal:
         records, byte_length = decode_records(content)
         self._cut(byte_length)
         return records
+
+    @property
+    def folder(self) -> Path:
+        """Where the file lies."""
+        return self._path.parent
 
     @property
     def wants_rewrite(self) -> bool:
@@ -106,7 +111,6 @@ class Journal:
                 os.close(self._descriptor)
             self._descriptor = descriptor
         self.byte_length = len(frames)
-        self.unsynced_folder = True
 
     def shrink(self) -> None:
         """Cut a file without live records to nothing if it has grown past its bound."""
@@ -141,7 +145,7 @@ class Journal:
 
     def _open(self) -> int:
         if self._descriptor is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            self.unsynced_folder = True
+            assert self._was_read or not os.fstat(self._descriptor).st_size, "read it first"
         return self._descriptor

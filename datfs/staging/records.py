@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datfs.errors import EncodingError
 
 _FRAME = struct.Struct(">II")
-_STAGED = struct.Struct(">cQBQQQQIIHI")
+_STAGED = struct.Struct(">cQBQQQQIIII")
 _BASE = struct.Struct(">QQQQ")
 _EXTENT = struct.Struct(">QQ")
 _NUMBER = struct.Struct(">Q")

@@ -51,19 +51,13 @@ class SpoolFolder:
     def free_byte_length(self) -> int:
         """Return how many bytes the disk under the folder has room for."""
         with DiskErrors():
-            existing = self.path
-            while not existing.exists():
-                existing = existing.parent
-            status = os.statvfs(existing)
+            for folder in (self.path, *self.path.parents):
+                try:
+                    status = os.statvfs(folder)
+                except FileNotFoundError:
+                    continue
+                break
         return status.f_bavail * status.f_frsize
-
-    def sync(self) -> None:
-        """Make the folder's entries survive a loss of power."""
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def file(self, content_id: int) -> Path:
         """Return the place of one content's spool file."""

@@ -236,7 +236,13 @@ class Stage:
     def _sync_files(self, descriptors: Sequence[int]) -> None:
         for descriptor in descriptors:
             os.fdatasync(descriptor)
-        self._spool.sync()
+        in_files = len(descriptors) > 1
+        for folder in {self._journal.folder} | ({self._spool.path} if in_files else set()):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)  # the files' names; nothing to do if they were there
+            finally:
+                os.close(descriptor)
 
     def close(self) -> None:
         """Close all files; what is staged stays in journal and spool for the next start.
@@ -244,10 +250,14 @@ class Stage:
         Raises:
             DiskFailed
         """
-        for _, content in self._live.values():
+        kept = [*(content for _, content in self._live.values()), *self._awaiting_sync]
+        for content in kept:
             content.spool.close(keep_file=True)
-        if not self._live and not self._awaiting_sync:
+        if not kept:
             self._journal.clear()
+        elif self._owed:
+            with suppress(StagingError):  # there may be room by now
+                self._append([])
         self._live.clear()
         self._journal.close()
 

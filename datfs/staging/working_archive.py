@@ -20,7 +20,7 @@ from datfs.errors import Busy, DatfsError, IsADirectory, NotPermitted
 from datfs.hyperdrive.archive import Put
 from datfs.staging.commit import Committer, Released
 from datfs.staging.content import CommittedContent
-from datfs.staging.editor import Editor, FileHandle
+from datfs.staging.editor import Editor, FileHandle, storable_time_ms
 from datfs.staging.names import Names
 from datfs.staging.recovery import Recovered, staged_files
 from datfs.staging.stage import Stage
@@ -234,7 +234,9 @@ class WorkingArchive:
         if file is not None and (file.dirty or file.writers):
             self._editor.set_times(file, mtime_ms)
             return
-        self._put_attributes(path, replace(self._tree.require(path).stat, mtime_ms=mtime_ms))
+        self._put_attributes(
+            path, replace(self._tree.require(path).stat, mtime_ms=storable_time_ms(mtime_ms))
+        )
 
     def _put_attributes(self, path: str, stat: Stat) -> None:
         if path == "/":
@@ -256,18 +258,20 @@ class WorkingArchive:
             EntryMissing (the directory), NotADirectory, IsADirectory, NoSpace, DiskFailed
         """
         async with self._committer.turn():
-            if self.has_writers(path):
-                raise Busy(f"{path} is open for writing")
             if self._tree.lookup(path) is None:
                 self._names.require_parent(path)
                 file = self._editor.new_file(path, mode)
             else:
                 file = self._file(path)
+                if file.dirty and not file.writers:  # a commit failed: it comes first
+                    await self._committer.commit_in_turn(file)
+            if file.writers:
+                raise Busy(f"{path} is open for writing")
             try:
                 self._editor.replace(file, data)
                 await self._committer.commit_in_turn(file)
             except BaseException:
-                if not file.writers:
+                if not file.writers and not file.is_unlinked():
                     self._committer.revert(file)
                 raise
             finally:
