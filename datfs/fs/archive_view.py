@@ -190,9 +190,15 @@ class ArchiveDirectory(Directory):
 
     def entries(self) -> Iterator[tuple[str, Node]]:
         """All names that can be directory entries."""
+        return ((name, node) for name, node, _ in self.entries_with_attributes())
+
+    def entries_with_attributes(self) -> Iterator[tuple[str, Node, Attributes | None]]:
+        """The archive lists names and Stats at once."""
+        valid_s = self._view.valid_s
         for name, entry in self._view.list_directory(self.identity.path or "/"):
             if is_visible(name):
-                yield name, self._view.node(self.identity.child(name), entry)
+                node = self._view.node(self.identity.child(name), entry)
+                yield name, node, attributes_of(entry.stat, valid_s)
 
     async def set_attributes(self, change: AttributeChange, opened: OpenFile | None) -> None:
         """Refuses: read-only."""

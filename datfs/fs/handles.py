@@ -11,7 +11,7 @@ from datfs.fs.node import refuse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datfs.fs.node import Directory, Node
+    from datfs.fs.node import Attributes, Directory, Node
 
 T = TypeVar("T")
 
@@ -56,16 +56,35 @@ class HandleTable(Generic[T]):
 class Listing:
     """One opendir(3): the names as they were when reading began, each told once."""
 
-    __slots__ = ("_above", "_entries", "directory")
+    __slots__ = ("_above", "_changes", "_entries", "directory")
 
     def __init__(self, directory: Directory, above: Node) -> None:
         self.directory = directory
         self._above = above
-        self._entries: list[tuple[bytes, Node]] | None = None
+        self._changes = 0
+        self._entries: list[tuple[bytes, Node, Attributes | None]] | None = None
 
-    def entries(self, *, restart: bool) -> list[tuple[bytes, Node]]:
-        """The names and nodes; positions stay what they are until reading restarts."""
+    def entries(
+        self, *, restart: bool, changes: int
+    ) -> list[tuple[bytes, Node, Attributes | None]]:
+        """The names and nodes; positions stay what they are until reading restarts.
+
+        Args:
+            restart: Reading begins (again).
+            changes: `Invalidator.changes_in` the directory's space.
+
+        Returns:
+            Names, nodes, and attributes where they were at hand when reading began.
+        """
         if self._entries is None or restart:
-            self._entries = [(b".", self.directory), (b"..", self._above)]
-            self._entries += [(name.encode(), node) for name, node in self.directory.entries()]
+            self._changes = changes
+            self._entries = [(b".", self.directory, None), (b"..", self._above, None)]
+            self._entries += [
+                (name.encode(), node, attributes)
+                for name, node, attributes in self.directory.entries_with_attributes()
+            ]
         return self._entries
+
+    def is_current(self, changes: int) -> bool:
+        """Whether the attributes are still what they were when reading began."""
+        return changes == self._changes

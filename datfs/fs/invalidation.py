@@ -17,6 +17,7 @@ import contextlib
 import errno
 import logging
 import stat
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pyfuse3
@@ -44,6 +45,7 @@ class Invalidator:
         self._inodes = inodes
         self._pending: dict[_Notification, None] = {}
         self._answered: dict[trio.lowlevel.Task, bytes] = {}
+        self._changes: Counter[bytes] = Counter()
         self._asked = 0  # changes told to us
         self._sent = 0  # of these, told to the kernel
         self._wake = trio.Event()
@@ -74,6 +76,7 @@ class Invalidator:
             top: The top directory of the archive as one place of the tree shows it.
             changes: What differs; directories that came or went with a name below them included.
         """
+        self._changes[top.space] += 1
         if self._answered.get(trio.lowlevel.current_task()) == top.space:
             return
         for change in changes:
@@ -98,7 +101,12 @@ class Invalidator:
         try:
             yield
         finally:
+            self._changes[space] += 1
             del self._answered[task]
+
+    def changes_in(self, space: bytes) -> int:
+        """How often something changed there, from wherever: what was read before may be old."""
+        return self._changes[space]
 
     def _stays(self, identity: Identity) -> bool:
         """Whether the node that the kernel knows by this name is still what stands there."""

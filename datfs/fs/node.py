@@ -221,6 +221,10 @@ class Directory(Node):
     def entries(self) -> Iterable[tuple[str, Node]]:
         """All names now, in any order; called when `ready` has returned."""
 
+    def entries_with_attributes(self) -> Iterable[tuple[str, Node, Attributes | None]]:
+        """The same, with attributes where they are at hand anyway."""
+        return ((name, node, None) for name, node in self.entries())
+
     async def create(self, name: str, mode: int, flags: int) -> tuple[Node, OpenFile]:
         """Makes an empty file and opens it.
 

@@ -158,7 +158,8 @@ class Operations(pyfuse3.Operations):
     ) -> tuple[FileInfo, EntryAttributes]:
         """Makes a file and opens it."""
         directory = self._directory(parent_inode)
-        node, opened = await directory.create(check_name(name), stat.S_IMODE(mode), flags)
+        with self.invalidator.through_mount(directory.identity.space):
+            node, opened = await directory.create(check_name(name), stat.S_IMODE(mode), flags)
         entry = self._remember(node, directory.names_valid_s)
         return self._file_info(opened, entry.st_ino, node), entry
 
@@ -266,7 +267,9 @@ class Operations(pyfuse3.Operations):
         node = self._node(inode)
         if not isinstance(node, File):
             raise FUSEError(errno.EISDIR)
-        return self._file_info(await node.open(flags), inode, node)
+        with self.invalidator.through_mount(node.identity.space):  # O_TRUNC
+            opened = await node.open(flags)
+        return self._file_info(opened, inode, node)
 
     @answering
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
@@ -276,7 +279,9 @@ class Operations(pyfuse3.Operations):
     @answering
     async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
         """Writes to an open file."""
-        await self._files[fh].file.write(off, buf)
+        opened = self._files[fh]
+        with self.invalidator.through_mount(opened.space):
+            await opened.file.write(off, buf)
         return len(buf)
 
     @answering
@@ -318,13 +323,17 @@ class Operations(pyfuse3.Operations):
         """Tells names with their attributes, each counted as a lookup."""
         listing = self._listings[fh]
         inodes, valid_s = self.inodes, listing.directory.names_valid_s
-        entries = listing.entries(restart=start_id == 0)
+        changes = self.invalidator.changes_in(listing.directory.identity.space)
+        entries = listing.entries(restart=start_id == 0, changes=changes)
+        is_current = listing.is_current(changes)
         for position in range(start_id, len(entries)):
-            name, node = entries[position]
+            name, node, attributes = entries[position]
             inode, node = inodes.remember(node)
             told = False
             try:
-                entry = self._entry(inode, node.attributes(), valid_s)
+                if attributes is None or not is_current:
+                    attributes = node.attributes()
+                entry = self._entry(inode, attributes, valid_s)
                 told = pyfuse3.readdir_reply(token, name, entry, position + 1)
             except (FileNotFoundError, EntryMissing):
                 continue  # removed since the listing began

@@ -100,9 +100,15 @@ class WorkingDirectory(Directory):
 
     def entries(self) -> Iterator[tuple[str, Node]]:
         """All names."""
+        return ((name, node) for name, node, _ in self.entries_with_attributes())
+
+    def entries_with_attributes(self) -> Iterator[tuple[str, Node, Attributes | None]]:
+        """The archive lists names and Stats at once."""
         if self.attached:
+            valid_s = self._view.valid_s
             for name, entry in self._working.list_directory(self.identity.path or "/"):
-                yield name, self._view.node(self.identity.child(name), entry)
+                node = self._view.node(self.identity.child(name), entry)
+                yield name, node, attributes_of(entry.stat, valid_s)
 
     async def create(self, name: str, mode: int, flags: int) -> tuple[Node, OpenFile]:
         """Makes a file; it becomes a version when it is released."""
