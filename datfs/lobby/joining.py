@@ -195,7 +195,9 @@ class Joining:
     def _happen(self, happened: GuestInput, now: float, *, reason: str = "") -> list[GuestOutput]:
         before = self._state
         self._state, outputs = guest_step(before, happened)
-        if self._state is not before or reason:
+        if self._state is GuestState.ENDED:
+            self._reason = _REASONS[GuestInput.BEACON_GONE]
+        elif self._state is not before or reason:
             self._reason = reason or _REASONS.get(happened, "")
         return [output for output in outputs if not self._keep(output, now)]
 
