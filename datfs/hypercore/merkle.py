@@ -62,10 +62,6 @@ class Frontier:
         self.roots = list(roots)
         self.byte_length = sum(node.byte_length for node in self.roots)
 
-    def copy(self) -> Frontier:
-        """Return an independent frontier of the same state."""
-        return Frontier(self.length, self.roots)
-
     def append(self, data: Buffer, made: list[Node]) -> None:
         """Add a block, and every node that it completes to `made`, its leaf first."""
         node = leaf_node(self.length, data)

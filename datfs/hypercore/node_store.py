@@ -70,10 +70,6 @@ class NodeStore:
             self._cache.clear()
         self._cache.update((node.node_index, node) for node in nodes)
 
-    def forget(self) -> None:
-        """Drop what is kept in memory."""
-        self._cache.clear()
-
     def write(self, nodes: Iterable[Node]) -> None:
         """Write nodes; neighbours go out together."""
         run: list[bytes] = []

@@ -53,7 +53,7 @@ class Proof:
     signature: bytes | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Verified:
     """What a proof has shown.
 
@@ -61,12 +61,10 @@ class Verified:
         nodes: Nodes that can be trusted from now on and were not stored yet.
         signed_length: Length of the feed, in blocks, that the proof's signature covers; 0 if the
             proof ended at a stored node.
-        signed_byte_length: Data bytes of a feed of that length.
     """
 
     nodes: list[Node]
     signed_length: int
-    signed_byte_length: int
 
 
 def digest(bits: Bitfield, block_index: int) -> int:
@@ -191,7 +189,7 @@ def verify_block(
         if trusted is not None:
             if trusted != top:
                 raise ProofInvalid(block_index, "its hash is not the one that is signed")
-            return Verified(nodes=fresh, signed_length=0, signed_byte_length=0)
+            return Verified(fresh, 0)
         sibling = flat_tree.sibling(top.node_index)
         other = tree.node(sibling)
         if used < len(given) and given[used].node_index == sibling:
@@ -243,4 +241,4 @@ def _verify_roots(
     byte_length = sum(node.byte_length for node in roots)
     if byte_length > MAX_BYTE_LENGTH:
         raise ProofInvalid(block_index, f"{byte_length} bytes are more than can be stored")
-    return Verified(nodes=fresh, signed_length=length, signed_byte_length=byte_length)
+    return Verified(fresh, length)

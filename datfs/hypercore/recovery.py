@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 
 from datfs.crypto.hashing import leaf_hash, root_hash
 from datfs.crypto.keys import sign, verify
-from datfs.errors import StorageDamaged
+from datfs.errors import HypercoreError, StorageDamaged
 from datfs.hypercore import flat_tree, sleep
+from datfs.hypercore.bitfield import BLOCKS_A_PAGE
 from datfs.hypercore.merkle import Node, parent_node
 from datfs.hypercore.repair import Repair
 
@@ -62,6 +63,7 @@ def recover(
 
     Raises:
         StorageDamaged: The files contradict each other in a way that no crash explains.
+        HypercoreError: It is a feed of the kind that is never signed.
     """
     recovery = _Recovery(files, public_key, secret_key)
     recovery.settle_length(force=force)
@@ -151,15 +153,8 @@ class _Recovery:
         last = self.bits.last_held()
         if last is not None and last >= self.length:
             self.bits.clear_range(self.length, last + 1)
-        first_lost = end = (self.bits.last_held() or 0) + 1
-        for blocks in reversed(list(self.bits.held(0, end))):
-            for block_index in reversed(blocks):
-                if self._last_byte_is_here(block_index):
-                    break
-                first_lost = block_index
-            else:
-                continue
-            break
+        end = (self.bits.last_held() or 0) + 1
+        first_lost = self._first_lost_block(end)
         if first_lost < end:
             self.bits.clear_range(first_lost, end)
             self._repaired(
@@ -215,6 +210,12 @@ class _Recovery:
                 )
             if self._sign_again(signed):
                 return
+        roots = self._root_records(unsigned)
+        if roots is not None and root_hash(roots) == self.public_key:
+            raise HypercoreError(
+                f"{self.files.path('key')} names a feed without signatures (live: false in "
+                "hypercore), which datfs does not read"
+            )
         self.bits.clear_range(signed, max(unsigned, (self.bits.last_held() or 0) + 1))
         self.bits.cut_tree(signed)
         self.length = signed
@@ -279,10 +280,27 @@ class _Recovery:
                 waiting.append((right, byte_offset + left.byte_length))
         return held, sum(map(len, ranges)) - held
 
-    def _last_byte_is_here(self, block_index: int) -> bool:
+    def _first_lost_block(self, end: int) -> int:
+        """Return the first block before `end` from which on no stored block is in the data file."""
+        first_lost = end
+        for page_start in range((end - 1) & -BLOCKS_A_PAGE, -1, -BLOCKS_A_PAGE):
+            page_end = min(end, page_start + BLOCKS_A_PAGE)
+            for blocks in reversed(list(self.bits.held(page_start, page_end))):
+                for block_index in reversed(blocks):
+                    last_byte_is_here = self._last_byte_is_here(block_index)
+                    if last_byte_is_here:
+                        return first_lost
+                    if last_byte_is_here is False:
+                        first_lost = block_index
+        return first_lost
+
+    def _last_byte_is_here(self, block_index: int) -> bool | None:
+        """Tell whether the data file reaches to the end of a block; None if it has no bytes."""
         leaf = self.files.nodes.node(2 * block_index)
         before = self.files.nodes.roots(block_index)
         if leaf is None or before is None:
             return False
+        if leaf.byte_length == 0:
+            return None
         end = sum(node.byte_length for node in before) + leaf.byte_length
-        return leaf.byte_length == 0 or len(self.files.data.read(end - 1, 1)) == 1
+        return len(self.files.data.read(end - 1, 1)) == 1

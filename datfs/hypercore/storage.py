@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from datfs.encoding.buffer import Buffer
 
 FileName: TypeAlias = Literal["key", "secret_key", "tree", "signatures", "bitfield", "data"]
@@ -154,8 +156,9 @@ class _Descriptor:
     def __init__(self, number: int) -> None:
         self.number = number
 
-    def __del__(self) -> None:
-        os.close(self.number)
+    def __del__(self, _close: Callable[[int], None] = os.close) -> None:
+        # Bound here, for at the end of the interpreter the module may be gone before this is.
+        _close(self.number)
 
 
 class OpenFiles:
@@ -221,10 +224,10 @@ class DirectoryFile:
 
     def write(self, offset: int, data: Buffer) -> None:
         """Write all of `data`; the first write makes the file."""
-        number = self._writable_descriptor().number
-        done = os.pwrite(number, data, offset)
+        descriptor = self._writable_descriptor()
+        done = os.pwrite(descriptor.number, data, offset)
         while done < len(data):
-            done += os.pwrite(number, memoryview(data)[done:], offset + done)
+            done += os.pwrite(descriptor.number, memoryview(data)[done:], offset + done)
         self._unsynced = True
 
     def size(self) -> int:
@@ -246,7 +249,8 @@ class DirectoryFile:
 
     def truncate(self, size: int) -> None:
         """Cut or extend the file."""
-        os.ftruncate(self._writable_descriptor().number, size)
+        descriptor = self._writable_descriptor()
+        os.ftruncate(descriptor.number, size)
         self._unsynced = True
 
     def sync(self) -> None:
@@ -263,8 +267,14 @@ class DirectoryFile:
                 raise
         if self._entry_unsynced:
             self._entry_unsynced = False
-            folder = _Descriptor(os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY))
-            os.fsync(folder.number)
+            try:
+                # The feed's folder may be as new as its file, so its own entry counts too.
+                for folder in (self._path.parent, self._path.parent.parent):
+                    descriptor = _Descriptor(os.open(folder, os.O_RDONLY | os.O_DIRECTORY))
+                    os.fsync(descriptor.number)
+            except BaseException:
+                self._entry_unsynced = True
+                raise
 
     def punch(self, offset: int, size: int) -> None:
         """Punch a hole; on a file system without holes the bytes stay."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from datfs.crypto.keys import KeyPair, content_key_pair, discovery_key
 from datfs.errors import BlockMissing, HypercoreError, InvalidKey, ReadOnlyFeed, StorageDamaged
@@ -270,3 +272,44 @@ def test_sync_may_run_beside_appends(tmp_path: Path) -> None:
     thread.join()
     assert not failures
     assert Feed.open(DirectoryStorage(tmp_path)).length == 200
+
+
+blocks_appended = st.tuples(
+    st.just("append"), st.lists(st.binary(max_size=40), min_size=1, max_size=9)
+)
+block_fetched = st.tuples(st.just("fetch"), st.integers(0, 60))
+range_cleared = st.tuples(st.just("clear"), st.tuples(st.integers(0, 60), st.integers(0, 20)))
+opened_again = st.tuples(st.just("open"), st.none())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.one_of(blocks_appended, block_fetched, range_cleared, opened_again), max_size=30)
+)
+def test_a_walk_against_plain_lists(steps: list[tuple[str, Any]]) -> None:
+    own_storage, copy_storage = MemoryStorage(), MemoryStorage()
+    own = Feed.create(own_storage, KEYS, store_secret_key=True)
+    copy = Feed.create_remote(copy_storage, KEYS.public_key)
+    blocks: list[bytes] = []
+    held: dict[int, bytes] = {}
+    for step, argument in steps:
+        match step:
+            case "append":
+                assert own.append(argument) == len(blocks)
+                blocks += argument
+            case "fetch" if argument < len(blocks):
+                proof = own.proof(argument, digest=copy.digest(argument))
+                copy.put(argument, blocks[argument], proof)
+                held[argument] = blocks[argument]
+                # A proof that ended at a stored node brings no news of the length.
+                assert copy.length == len(blocks) or proof.signature is None
+            case "clear":
+                copy.clear(argument[0], sum(argument))
+                held = {i: b for i, b in held.items() if not argument[0] <= i < sum(argument)}
+            case "open":
+                own, copy = Feed.open(own_storage), Feed.open(copy_storage)
+                assert own.repairs == copy.repairs == ()
+        assert (own.length, own.byte_length) == (len(blocks), sum(map(len, blocks)))
+        assert {i: copy.get(i) for i in range(len(blocks)) if copy.has(i)} == held
+        assert copy.held_count() == len(held)
+    assert [own.get(i) for i in range(own.length)] == blocks
