@@ -131,6 +131,11 @@ class Committer:
         else:
             file.settle_on(CommittedContent(self._archive, file.committed))
 
+    def give_up(self, file: WorkingFile) -> None:
+        """Revert a file unless somebody has begun to write it, or removed it."""
+        if file.path is not None and not file.writers:
+            self.revert(file)
+
     # --- versions ------------------------------------------------------------------------------
 
     def change(self, operations: Sequence[Put | Delete]) -> None:

@@ -16,15 +16,18 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from datfs.errors import (
+    DatfsError,
     DirectoryNotEmpty,
     EntryExists,
     InvalidMove,
     IsADirectory,
+    NameTooLong,
     NotADirectory,
     NotPermitted,
-    StagingError,
 )
+from datfs.hyperdrive.append_tree import MAX_NAME_BYTE_LENGTH
 from datfs.hyperdrive.archive import Delete, Put
+from datfs.hyperdrive.path_rules import check_name
 from datfs.hyperdrive.stat import Stat
 from datfs.staging.content import CommittedContent
 
@@ -69,11 +72,20 @@ class Names:
         """See that a new name may be made here.
 
         Raises:
-            EntryExists, EntryMissing, NotADirectory, DatfsError (from the rules)
+            EntryExists, EntryMissing, NotADirectory, InvalidPath, DatfsError (from the rules)
         """
         self.require_parent(path)
         if self._tree.lookup(path) is not None:
             raise EntryExists(f"{path} exists")
+        self._require_allowed(path)
+
+    def _require_allowed(self, path: str) -> None:
+        """See that archives can hold a new name and that the rules have nothing against it.
+
+        What has been created and closed must become a version, so this cannot wait for the commit.
+        """
+        check_name(path.rpartition("/")[2].encode("utf-8", "surrogateescape"))
+        _require_short(path)
         self._rules.may_create(path)
 
     def require_parent(self, path: str) -> None:
@@ -117,7 +129,7 @@ class Names:
         self._tree.require_directory(parent_of(new))
         target = self._tree.lookup(new)
         if target is None:
-            self._rules.may_create(new)
+            self._require_allowed(new)
         elif not replace_target:
             raise EntryExists(f"{new} exists")
         else:
@@ -191,13 +203,15 @@ class Names:
         if gone is not None:
             records += self._stage.record_end(gone, metadata_length=length)
         paths = [new + file.path[len(old) :] for file in moved if file.path is not None]
+        for path in paths:
+            _require_short(path)
         for file, path in zip(moved, paths, strict=True):
             records += self._stage.record_move(file, path, metadata_length=length)
         self._stage.append(records)
         if operations:
             try:
                 self._committer.change(operations)
-            except StagingError:
+            except DatfsError:
                 for file in [*moved, gone] if gone else moved:
                     self._stage.record_anew(file)
                 raise
@@ -236,3 +250,11 @@ class Names:
 def parent_of(path: str) -> str:
     """Return the directory that a path stands in; the root's is the root."""
     return path.rpartition("/")[0] or "/"
+
+
+def _require_short(path: str) -> None:
+    byte_length = len(path.encode())
+    if byte_length > MAX_NAME_BYTE_LENGTH:
+        raise NameTooLong(
+            f"a path of {byte_length} bytes is too long, {MAX_NAME_BYTE_LENGTH} are allowed"
+        )

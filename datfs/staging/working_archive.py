@@ -16,7 +16,7 @@ import stat as posix
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from datfs.errors import Busy, DatfsError, IsADirectory, NotPermitted
+from datfs.errors import Busy, DatfsError, IsADirectory, NotPermitted, ReadOnlyArchive
 from datfs.hyperdrive.archive import Put
 from datfs.staging.commit import Committer, Released
 from datfs.staging.content import CommittedContent
@@ -182,8 +182,10 @@ class WorkingArchive:
         """Make an empty file, open for reading and writing; it becomes a version at release.
 
         Raises:
-            EntryExists, EntryMissing (the directory), NotADirectory, DatfsError (from the rules)
+            EntryExists, EntryMissing (the directory), NotADirectory, InvalidPath (for archives),
+            DatfsError (from the rules), ReadOnlyArchive
         """
+        self._require_writable()
         self._names.require_free(path)
         return self._editor.hold(self._editor.new_file(path, mode), write=True)
 
@@ -191,8 +193,10 @@ class WorkingArchive:
         """Open a file; `truncate` (O_TRUNC, only with `write`) empties it.
 
         Raises:
-            EntryMissing, IsADirectory, DiskFailed
+            EntryMissing, IsADirectory, DiskFailed, ReadOnlyArchive (for writing)
         """
+        if write:
+            self._require_writable()
         file = self._file(path)
         if truncate and write:
             self._editor.truncate(file, 0)
@@ -271,11 +275,15 @@ class WorkingArchive:
                 self._editor.replace(file, data)
                 await self._committer.commit_in_turn(file)
             except BaseException:
-                if not file.writers and not file.is_unlinked():
-                    self._committer.revert(file)
+                self._committer.give_up(file)
                 raise
             finally:
                 self._editor.let_go(file)
+
+    def _require_writable(self) -> None:
+        reason = self._archive.read_only_reason
+        if reason is not None:
+            raise ReadOnlyArchive(reason)
 
     def _file(self, path: str) -> WorkingFile:
         entry = self._tree.require(path)
@@ -289,8 +297,8 @@ class WorkingArchive:
         """Make a directory: one version.
 
         Raises:
-            EntryExists, EntryMissing, NotADirectory, DatfsError (from the rules), NoSpace,
-            DiskFailed
+            EntryExists, EntryMissing, NotADirectory, InvalidPath (for archives), DatfsError (from
+            the rules), NoSpace, DiskFailed
         """
         self._names.mkdir(path, mode)
 
@@ -323,7 +331,7 @@ class WorkingArchive:
 
         Raises:
             EntryMissing, EntryExists, NotADirectory, IsADirectory, DirectoryNotEmpty, InvalidMove,
-            DatfsError (from the rules), NoSpace, DiskFailed
+            InvalidPath (for archives), DatfsError (from the rules), NoSpace, DiskFailed
             Busy: the rules replace the content while a large file is being committed.
         """
         self._names.rename(old, new, replace_target=replace)

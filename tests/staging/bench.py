@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
@@ -28,6 +28,11 @@ async def slices_written() -> None:
     """Wait until a commit that was just started has written a slice or two of five."""
     for _ in range(2):
         await trio.lowlevel.checkpoint()
+
+
+def full_disk(*_: object) -> NoReturn:
+    """Stand in for a call that finds the disk full."""
+    raise OSError(28, "No space left on device")
 
 
 class Refused(LobbyError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,13 @@ import trio
 from datfs.errors import DiskFailed
 from datfs.hyperdrive.archive import Archive
 from datfs.staging.journal import REWRITE_BYTE_LENGTH
-from tests.staging.bench import Bench, Refused, slices_written
+from tests.staging.bench import Bench, Refused, full_disk, slices_written
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from datfs.encoding.buffer import Buffer
     from datfs.hyperdrive.archive import Change, Operation
     from datfs.staging.working_archive import Recovered
 
@@ -336,3 +338,89 @@ async def test_closing_without_committing_keeps_the_journal(bench: Bench) -> Non
     assert len(bench.leftovers()) == 1
     await bench.crash()
     assert bench.committed("/open") == bytes(100_000)
+
+
+async def test_a_settling_record_that_found_no_room_is_written_with_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = bench.working.create("/held")
+    held.write(0, b"held")
+    held.flush()
+    handle = bench.working.create("/f")
+    handle.write(0, b"first")
+    handle.flush()
+    monkeypatch.setattr(os, "pwrite", _full_for(bench))
+    await handle.release()
+    monkeypatch.undo()
+    await bench.working.write_file("/f", b"newer")
+    held.write(0, b"HELD")
+    held.flush()
+    version = bench.archive.version
+    assert _outcomes(await bench.crash()).keys() == {"/held"}
+    assert bench.archive.version == version + 1
+    assert bench.committed("/f") == b"newer"
+
+
+async def test_a_journal_that_cannot_grow_is_cut_when_nothing_is_live(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = bench.working.create("/f")
+    handle.write(0, b"first")
+    handle.flush()
+    monkeypatch.setattr(os, "pwrite", _full_for(bench))
+    await handle.release()
+    monkeypatch.undo()
+    assert (bench.folder / "journal").stat().st_size == 0
+
+
+async def test_a_layer_is_recorded_later_if_the_journal_is_full_when_its_base_changes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = bench.working.create("/f")
+    handle.write(0, bytes(5_000_000))
+    handle.flush()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(handle.release)
+        await slices_written()
+        late = bench.working.open("/f", write=True)
+        late.write(0, b"late")
+        late.flush()
+        monkeypatch.setattr(os, "pwrite", _full_for(bench))
+    monkeypatch.undo()
+    late.flush()
+    await bench.crash()
+    assert bench.committed("/f") == b"late" + bytes(4_999_996)
+
+
+async def test_a_spooled_file_that_was_cut_and_not_flushed_again(bench: Bench) -> None:
+    handle = bench.working.create("/f")
+    handle.write(0, b"x" * 100_000)
+    handle.flush()
+    handle.truncate(80_000)
+    await bench.crash()
+    assert bench.committed("/f") == b"x" * 80_000
+
+
+async def test_the_names_of_deep_files_fit_into_a_record(bench: Bench) -> None:
+    path = ""
+    for _ in range(16):
+        path += "/" + "d" * 250
+        bench.working.mkdir(path)
+    handle = bench.working.create(f"{path}/f")
+    handle.write(0, b"deep")
+    handle.flush()
+    await bench.crash()
+    assert bench.committed(f"{path}/f") == b"deep"
+
+
+def _full_for(bench: Bench) -> Callable[[int, Buffer, int], int]:
+    """Return a pwrite that finds no room for the journal and serves all other files."""
+    real_write = os.pwrite
+    journal = (bench.folder / "journal").stat()
+
+    def write(descriptor: int, data: Buffer, offset: int) -> int:
+        if os.path.samestat(os.fstat(descriptor), journal):
+            full_disk()
+        return real_write(descriptor, data, offset)
+
+    return write

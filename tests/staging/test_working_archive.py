@@ -14,17 +14,21 @@ from datfs.errors import (
     EntryMissing,
     FileTooLarge,
     InvalidMove,
+    InvalidPath,
     IsADirectory,
+    NameTooLong,
     NoSpace,
     NotADirectory,
     NotOpenForWriting,
     NotPermitted,
 )
 from datfs.staging.working_archive import Released
-from tests.staging.bench import Bench, Refused, slices_written
+from tests.staging.bench import Bench, Refused, full_disk, slices_written
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from datfs.staging.working_archive import FileHandle
 
 
 @pytest.fixture
@@ -246,6 +250,67 @@ async def test_a_cancelled_commit_leaves_the_file_dirty(bench: Bench) -> None:
     assert bench.committed("/f") == bytes(5_000_000)
 
 
+async def test_commits_take_turns_and_a_file_opened_again_waits_for_its_next_release(
+    bench: Bench,
+) -> None:
+    large = bench.working.create("/large")
+    large.write(0, bytes(5_000_000))
+    small = bench.working.create("/small")
+    small.write(0, b"one")
+    again = bench.working.create("/again")
+    again.write(0, b"one")
+    outcomes: list[Released] = []
+
+    async def release(handle: FileHandle) -> None:
+        outcomes.append(await handle.release())
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(large.release)
+        await slices_written()
+        nursery.start_soon(release, small)
+        nursery.start_soon(release, again)
+        await slices_written()
+        opened = bench.working.open("/again", write=True)
+        opened.write(3, b", two")
+    assert sorted(outcome.name for outcome in outcomes) == ["COMMITTED", "NOTHING"]
+    assert bench.archive.lookup("/again") is None
+    await opened.release()
+    assert bench.committed("/again") == b"one, two"
+    assert bench.committed("/small") == b"one"
+
+
+async def test_fsync_waits_for_the_commit_of_its_file(bench: Bench) -> None:
+    handle = bench.working.create("/f")
+    handle.write(0, bytes(5_000_000))
+    reader = bench.working.open("/f", write=False)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(handle.release)
+        await slices_written()
+        await reader.fsync()
+        assert bench.committed("/f") == bytes(5_000_000)
+    await reader.release()
+
+
+async def test_large_equal_content_is_found_equal(bench: Bench) -> None:
+    content = bytes(range(256)) * 20_000
+    await bench.put("/f", content)
+    assert await bench.put("/f", content) is Released.UNCHANGED
+    assert await bench.put("/f", content[:-1] + b"!") is Released.COMMITTED
+
+
+async def test_what_no_archive_can_hold_is_refused(bench: Bench) -> None:
+    handle = bench.working.create("/f")
+    with pytest.raises(FileTooLarge):
+        handle.truncate(2**53)
+    with pytest.raises(FileTooLarge):
+        handle.write(2**53, b"x")
+    handle.set_times(-1)
+    await handle.release()
+    entry = bench.archive.lookup("/f")
+    assert entry is not None
+    assert (entry.stat.size, entry.stat.mtime_ms) == (0, 0)
+
+
 # --- names -------------------------------------------------------------------------------------
 
 
@@ -343,6 +408,27 @@ async def test_a_file_in_work_is_renamed_over_another(bench: Bench) -> None:
     assert bench.archive.lookup("/f.tmp") is None
 
 
+def test_names_that_no_archive_holds_are_refused_before_anything_is_written(bench: Bench) -> None:
+    for name in ("back\\slash", "new\nline", "n" * 256, "\udcff"):
+        with pytest.raises(InvalidPath):
+            bench.working.create(f"/{name}")
+        with pytest.raises(InvalidPath):
+            bench.working.mkdir(f"/{name}")
+    path = "/short"
+    bench.working.mkdir(path)
+    for _ in range(16):
+        path += "/" + "d" * 250
+        bench.working.mkdir(path)
+    with pytest.raises(NameTooLong):
+        bench.working.create(path + "/" + "f" * 100)
+    handle = bench.working.create(f"{path}/f")
+    version = bench.archive.version
+    with pytest.raises(NameTooLong):
+        bench.working.rename("/short", "/" + "long" * 50)
+    assert handle.path == f"{path}/f"
+    assert bench.archive.version == version
+
+
 async def test_a_hidden_version_goes_with_the_file_over_it(bench: Bench) -> None:
     await bench.put("/f", b"before")
     handle = bench.working.create("/tmp")
@@ -419,6 +505,19 @@ async def test_attributes_of_a_file_in_work_are_part_of_its_version(bench: Bench
     entry = bench.archive.lookup("/f")
     assert entry is not None
     assert (entry.stat.mode & 0o777, entry.stat.mtime_ms) == (0o755, 5_000)
+
+
+async def test_attributes_set_through_a_writing_handle_keep_the_blocks(bench: Bench) -> None:
+    await bench.put("/f", b"content")
+    handle = bench.working.open("/f", write=True)
+    handle.chmod(0o600)
+    assert bench.archive.version == 1
+    assert await handle.release() is Released.COMMITTED
+    entry = bench.archive.lookup("/f")
+    assert entry is not None
+    assert entry.stat.mode & 0o777 == 0o600
+    assert bench.archive.content is not None
+    assert bench.archive.content.length == 1
 
 
 async def test_a_reader_sees_attributes_change_under_it(bench: Bench) -> None:
@@ -515,6 +614,32 @@ async def test_a_rename_to_a_checked_name_is_checked(bench: Bench) -> None:
     assert bench.committed("/f.checked") == b"good and complete"
 
 
+async def test_a_file_in_work_that_has_a_version_is_renamed_to_a_checked_name(
+    bench: Bench,
+) -> None:
+    await bench.put("/f", b"before")
+    handle = bench.working.open("/f", write=True, truncate=True)
+    handle.write(0, b"complete me")
+    handle.flush()
+    bench.working.rename("/f", "/f.checked")
+    assert bench.committed("/f.checked") == b"good and complete"
+    assert handle.read(0, 100) == b"good and complete"
+    assert await handle.release() is Released.NOTHING
+    assert await bench.crash() == []
+
+
+async def test_a_rename_that_has_to_write_content_does_not_wait(bench: Bench) -> None:
+    await bench.put("/f", b"complete me")
+    large = bench.working.create("/large")
+    large.write(0, bytes(5_000_000))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(large.release)
+        await slices_written()
+        with pytest.raises(Busy):
+            bench.working.rename("/f", "/f.checked")
+    assert bench.committed("/f") == b"complete me"
+
+
 def test_the_rules_say_which_names_may_be_made(bench: Bench) -> None:
     with pytest.raises(Refused):
         bench.working.create("/f.forbidden")
@@ -552,6 +677,38 @@ async def test_services_leave_a_file_alone_that_is_being_written(bench: Bench) -
     assert bench.committed("/f") == b"mine"
 
 
+async def test_a_service_that_fails_leaves_the_file_as_it_was(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.working.write_file("/f", b"before")
+    monkeypatch.setattr(bench.archive, "commit", full_disk)
+    for path in ("/f", "/new"):
+        with pytest.raises(NoSpace):
+            await bench.working.write_file(path, b"after")
+    monkeypatch.undo()
+    assert bench.working.read_file("/f") == b"before"
+    assert bench.working.lookup("/new") is None
+    assert bench.working.uncommitted() == []
+
+
+async def test_a_service_does_not_bury_what_is_still_to_be_committed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = bench.working.create("/f")
+    handle.write(0, b"closed")
+    handle.flush()
+    monkeypatch.setattr(bench.archive, "commit", full_disk)
+    with pytest.raises(NoSpace):
+        await handle.release()
+    with pytest.raises(NoSpace):
+        await bench.working.write_file("/f", b"service")
+    assert bench.working.read_file("/f") == b"closed"
+    monkeypatch.undo()
+    await bench.working.write_file("/f", b"service")
+    assert bench.archive.version == 2
+    assert bench.committed("/f") == b"service"
+
+
 # --- a full disk -------------------------------------------------------------------------------
 
 
@@ -579,13 +736,10 @@ async def test_a_commit_that_failed_is_made_good_later(
 ) -> None:
     await bench.put("/f", b"before")
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
     handle = bench.working.open("/f", write=True)
     handle.write(0, b"after.")
     handle.flush()
-    monkeypatch.setattr(bench.archive, "commit", full)
+    monkeypatch.setattr(bench.archive, "commit", full_disk)
     with pytest.raises(NoSpace):
         await handle.release()
     with pytest.raises(NoSpace):
