@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from datfs.fs.inodes import InodeTable
-    from datfs.fs.node import Identity
+    from datfs.fs.node import Identity, Node
     from datfs.hyperdrive.entry import Change
 
 log = logging.getLogger(__name__)
@@ -51,15 +51,16 @@ class Invalidator:
         self._wake = trio.Event()
         self._sent_more = trio.Event()
 
-    def inode_changed(self, inode: int) -> None:
-        """Size, times, mode or content of an inode are no longer what they were."""
-        self._add((inode, None))
-
     def content_changed(self, identity: Identity) -> None:
         """Size, times, mode or content of a node are no longer what they were."""
         inode = self._inodes.find(identity)
         if inode is not None:
-            self.inode_changed(inode)
+            self._add((inode, None))
+
+    def node_changed(self, node: Node) -> None:
+        """A node is no longer what it was, or is gone."""
+        if node.attached:
+            self._entry_changed(node.identity, with_name=False)
 
     def name_changed(self, parent: Identity, name: str) -> None:
         """A name has come, gone, or stands for something else."""
@@ -83,15 +84,8 @@ class Invalidator:
             if change.path == "/":
                 self.content_changed(top)
                 continue
-            above, _, name = change.path.rpartition("/")
             identity = top._replace(path=top.path + change.path)
-            stays = self._stays(identity)
-            if stays:
-                self.content_changed(identity)
-            else:
-                self._inodes.removed(identity)
-            if not stays or change.kind is not ChangeKind.CHANGED:
-                self.name_changed(top._replace(path=top.path + above), name)
+            self._entry_changed(identity, with_name=change.kind is not ChangeKind.CHANGED)
 
     @contextlib.contextmanager
     def through_mount(self, space: bytes) -> Iterator[None]:
@@ -107,6 +101,16 @@ class Invalidator:
     def changes_in(self, space: bytes) -> int:
         """How often something changed there, from wherever: what was read before may be old."""
         return self._changes[space]
+
+    def _entry_changed(self, identity: Identity, *, with_name: bool) -> None:
+        stays = self._stays(identity)
+        if stays:
+            self.content_changed(identity)
+        else:
+            self._inodes.removed(identity)
+        if with_name or not stays:
+            above, _, name = identity.path.rpartition("/")
+            self.name_changed(identity._replace(path=above), name)
 
     def _stays(self, identity: Identity) -> bool:
         """Whether the node that the kernel knows by this name is still what stands there."""

@@ -8,6 +8,7 @@ each file of an `ls -l` costs a request more, for ever.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -26,7 +27,7 @@ from datfs.fs.node import AttributeChange, Directory, File, Link, OpenFile
 from datfs.hyperdrive.path_rules import check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pyfuse3 import (
@@ -53,8 +54,12 @@ class _Opened(NamedTuple):
     """One open(2)."""
 
     file: OpenFile
-    inode: int
-    space: bytes  # of the node's identity
+    node: Node
+
+    @property
+    def space(self) -> bytes:
+        """Where its changes count."""
+        return self.node.identity.space
 
 
 class Operations(pyfuse3.Operations):
@@ -109,7 +114,8 @@ class Operations(pyfuse3.Operations):
     @answering
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
         """Gives the attributes of an inode."""
-        return self._entry(inode, self._node(inode).attributes(), 0)
+        with _looked_up_again():
+            return self._entry(inode, self._node(inode).attributes(), 0)
 
     @answering
     async def setattr(
@@ -133,7 +139,7 @@ class Operations(pyfuse3.Operations):
         )
         if change != AttributeChange():
             opened = None if fh is None else self._files[fh].file
-            with self.invalidator.through_mount(node.identity.space):
+            with self.invalidator.through_mount(node.identity.space), _looked_up_again():
                 await node.set_attributes(change, opened)
         return self._entry(inode, node.attributes(), 0)
 
@@ -161,7 +167,7 @@ class Operations(pyfuse3.Operations):
         with self.invalidator.through_mount(directory.identity.space):
             node, opened = await directory.create(check_name(name), stat.S_IMODE(mode), flags)
         entry = self._remember(node, directory.names_valid_s)
-        return self._file_info(opened, entry.st_ino, node), entry
+        return self._file_info(opened, self._node(entry.st_ino)), entry
 
     @answering
     async def mknod(
@@ -267,9 +273,9 @@ class Operations(pyfuse3.Operations):
         node = self._node(inode)
         if not isinstance(node, File):
             raise FUSEError(errno.EISDIR)
-        with self.invalidator.through_mount(node.identity.space):  # O_TRUNC
+        with self.invalidator.through_mount(node.identity.space), _looked_up_again():
             opened = await node.open(flags)
-        return self._file_info(opened, inode, node)
+        return self._file_info(opened, node)
 
     @answering
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
@@ -292,7 +298,7 @@ class Operations(pyfuse3.Operations):
             is_stale = await opened.file.flush()
         if is_stale:
             # Who opens the file after close(2) must see it as it is now.
-            self.invalidator.inode_changed(opened.inode)
+            self.invalidator.node_changed(opened.node)
             await self.invalidator.told()
 
     @answering
@@ -307,7 +313,7 @@ class Operations(pyfuse3.Operations):
         with self.invalidator.through_mount(opened.space):
             is_stale = await opened.file.release()
         if is_stale:
-            self.invalidator.inode_changed(opened.inode)
+            self.invalidator.node_changed(opened.node)
 
     # --- open directories ----------------------------------------------------------------------
 
@@ -394,9 +400,9 @@ class Operations(pyfuse3.Operations):
         inode = self.inodes.find(directory.identity._replace(path=above)) if slash else None
         return self.inodes.node(ROOT_INODE if inode is None else inode)
 
-    def _file_info(self, opened: OpenFile, inode: int, node: Node) -> FileInfo:
+    def _file_info(self, opened: OpenFile, node: Node) -> FileInfo:
         return FileInfo(
-            fh=self._files.add(_Opened(opened, inode, node.identity.space)),
+            fh=self._files.add(_Opened(opened, node)),
             direct_io=opened.direct_io,
             keep_cache=opened.keep_cache,
         )
@@ -423,6 +429,19 @@ class Operations(pyfuse3.Operations):
         entry.st_mtime_ns = mtime_ns
         entry.st_ctime_ns = attributes.ctime_ms * _NS_IN_MS
         return entry
+
+
+@contextlib.contextmanager
+def _looked_up_again() -> Iterator[None]:
+    """Lets the kernel look a name up anew when what it stood for is gone.
+
+    A name that went away behind the kernel's back may be used before the notification is there.
+    For ESTALE the kernel repeats the system call without trusting its cache, and nobody sees it.
+    """
+    try:
+        yield
+    except EntryMissing:
+        raise FUSEError(errno.ESTALE) from None
 
 
 def _absence(valid_s: float) -> EntryAttributes:
