@@ -100,6 +100,9 @@ class WorkingArchive:
     async def recover(self) -> list[Recovered]:
         """Commit what the journal of an earlier process holds.
 
+        An archive that may not be written at present (a store that was restored) keeps it: the
+        files show as dirty, and a later start commits them.
+
         Returns:
             What was found there; empty after an orderly end.
 
@@ -118,6 +121,10 @@ class WorkingArchive:
             if file.path is None:
                 continue
             path = file.path
+            if self._archive.read_only_reason is not None:
+                reason = f"stays in the journal: {self._archive.read_only_reason}"
+                report.append(Recovered(path=path, outcome=reason))
+                continue
             outcome = await self._committer.commit_recovered(file)
             self._editor.let_go(file)
             report.append(Recovered(path=path, outcome=_SAYING[outcome]))

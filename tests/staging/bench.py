@@ -75,6 +75,7 @@ class Bench:
         self.changes: list[Change] = []
         self.small_byte_length = 64 * 1024
         self.free_byte_length = 2**40
+        self.known_metadata_length = 0
         self.working = self._working()
 
     def storage(self) -> ArchiveStorage:
@@ -105,7 +106,9 @@ class Bench:
 
     async def crash(self) -> list[Recovered]:
         """Let the process die and the next one begin."""
-        self.archive = Archive.open(self.storage())
+        self.archive = Archive.open(
+            self.storage(), known_metadata_length=self.known_metadata_length
+        )
         self.working = self._working()
         return await self.working.recover()
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from datfs.errors import DiskFailed
+from datfs.errors import DiskFailed, ReadOnlyArchive
 from datfs.hyperdrive.archive import Archive
 from datfs.staging.journal import REWRITE_BYTE_LENGTH
+from datfs.staging.records import Moved
 from tests.staging.bench import Bench, Refused, full_disk, slices_written
 
 if TYPE_CHECKING:
@@ -411,6 +412,34 @@ async def test_the_names_of_deep_files_fit_into_a_record(bench: Bench) -> None:
     handle.flush()
     await bench.crash()
     assert bench.committed(f"{path}/f") == b"deep"
+
+
+async def test_an_archive_that_may_not_be_written_keeps_its_journal(bench: Bench) -> None:
+    handle = bench.working.create("/f")
+    handle.write(0, b"content")
+    handle.flush()
+    bench.known_metadata_length = 100
+    recovered = await bench.crash()
+    assert _outcomes(recovered)["/f"].startswith("stays in the journal: ")
+    assert bench.working.read_file("/f") == b"content"
+    with pytest.raises(ReadOnlyArchive):
+        bench.working.create("/g")
+    with pytest.raises(ReadOnlyArchive):
+        bench.working.open("/f", write=True)
+    bench.working.close()
+    bench.known_metadata_length = 0
+    await bench.crash()
+    assert bench.committed("/f") == b"content"
+
+
+async def test_of_two_files_with_one_name_the_younger_counts(bench: Bench) -> None:
+    for name, content in (("/a", b"older"), ("/b", b"younger")):
+        handle = bench.working.create(name)
+        handle.write(0, content)
+        handle.flush()
+    bench.journal.append([Moved(content_id=2, path="/a", metadata_length=0)])
+    assert _outcomes(await bench.crash()).keys() == {"/a"}
+    assert bench.committed("/a") == b"younger"
 
 
 def _full_for(bench: Bench) -> Callable[[int, Buffer, int], int]:

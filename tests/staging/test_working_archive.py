@@ -370,6 +370,18 @@ async def test_the_last_file_of_a_directory_without_entry_leaves_the_directory(
     assert bench.working.list_directory("/made") == []
 
 
+async def test_a_directory_without_entry_that_keeps_other_files_gets_none(bench: Bench) -> None:
+    for name in ("f", "g"):
+        await bench.put(f"/{name}", b"content")
+        bench.archive.commit(bench.archive.rename_operations(f"/{name}", f"/made/{name}"))
+    bench.working.rename("/made/f", "/f")
+    entry = bench.archive.lookup("/made")
+    assert entry is not None
+    assert not entry.explicit
+    bench.working.rename("/made/g", "/made/h")
+    assert [name for name, _ in bench.working.list_directory("/made")] == ["h"]
+
+
 async def test_rename_is_one_batch_of_the_same_blocks(bench: Bench) -> None:
     await bench.put("/old", b"content")
     await bench.put("/new", b"replaced")
