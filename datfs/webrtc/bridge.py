@@ -5,7 +5,7 @@ application opened around the engine. aiortc's events arrive as plain calls on a
 which stores a value and wakes who waits for it, and does nothing else.
 
 Where aiortc has no setting for what datfs needs, its private parts are reached into, all of it here
-and in `receive_window`; tests guard each place:
+and in `flow_control`; tests guard each place:
 
 - the certificate: `RTCPeerConnection` makes its own and takes none;
 - the time for gathering: aioice waits 5 s for STUN and TURN servers;
@@ -93,6 +93,9 @@ class PeerObserver(Protocol):
 
     def on_consent(self, given: bool) -> None:
         """A consent check was answered, or not."""
+
+    def on_consent_expired(self) -> None:
+        """Too many were not: nothing more will be sent, and the transports close."""
 
     def on_sctp(self, sctp: RTCSctpTransport) -> None:
         """The SCTP transport was made and has not started."""
@@ -305,7 +308,7 @@ class AiortcConnection:
     def _prepare_transports(self) -> None:
         ice = self._ice
         ice.query_consent = functools.partial(  # type: ignore[method-assign]
-            _query_consent, ice, self._config, self._observer.on_consent
+            _query_consent, ice, self._config, self._observer
         )
         self._observer.on_sctp(self._sctp)
 
@@ -320,9 +323,7 @@ async def _on_loop(function: Callable[..., Awaitable[_T]], *arguments: object) -
     return result
 
 
-async def _query_consent(
-    ice: Connection, config: EngineConfig, on_consent: Callable[[bool], None]
-) -> None:
+async def _query_consent(ice: Connection, config: EngineConfig, observer: PeerObserver) -> None:
     """Ask the peer from time to time whether it still wants our packets (RFC 7675)."""
     assert ice.remote_password is not None
     integrity_key = ice.remote_password.encode()
@@ -339,12 +340,12 @@ async def _query_consent(
                     retransmissions=CONSENT_RETRANSMISSIONS,
                 )
             except stun.TransactionError:
-                on_consent(False)
+                observer.on_consent(False)
             else:
                 last_given = loop.time()
-                on_consent(True)
+                observer.on_consent(True)
         if loop.time() - last_given >= config.consent_expiry_s:
-            logger.info("consent to send expired")
+            observer.on_consent_expired()
             ice._query_consent_task = None  # `close` would wait for this very task
             return await ice.close()
 

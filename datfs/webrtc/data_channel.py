@@ -1,7 +1,7 @@
 """One data channel (RTCDataChannel) for trio: sending waits for room, receiving for messages.
 
 Sending is bounded by what aiortc holds unsent for the channel, receiving by the connection's
-`ReceiveWindow`: what is queued here is taken from the window that the peer's SCTP sees.
+`FlowControl`: what is queued here is taken from the window that the peer's SCTP sees.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datfs.errors import ChannelClosed, MessageTooLarge
 if TYPE_CHECKING:
     from aiortc import RTCDataChannel
 
-    from datfs.webrtc.receive_window import ReceiveWindow
+    from datfs.webrtc.flow_control import FlowControl
 
 RESERVED_PREFIX: Final = "datfs-"
 
@@ -31,14 +31,14 @@ class DataChannel:
     def __init__(
         self,
         channel: RTCDataChannel,
-        window: ReceiveWindow,
+        flow: FlowControl,
         *,
         send_buffer_byte_length: int,
         close_timeout_s: float,
     ) -> None:
         """Follow aiortc's channel from its making on, so that no message is missed."""
         self._channel = channel
-        self._window = window
+        self._flow = flow
         self._close_timeout_s = close_timeout_s
         self._received: deque[tuple[str | bytes, int]] = deque()
         self._readers = trio.lowlevel.ParkingLot()
@@ -137,7 +137,7 @@ class DataChannel:
                 raise trio.EndOfChannel
             await self._readers.park()
         message, byte_length = self._received.popleft()
-        self._window.release(byte_length)
+        self._flow.release(byte_length)
         return message
 
     async def aclose(self) -> None:
@@ -163,7 +163,7 @@ class DataChannel:
 
     def _drop_received(self) -> None:
         for _, byte_length in self._received:
-            self._window.release(byte_length)
+            self._flow.release(byte_length)
         self._received.clear()
 
     def _wake(self) -> None:
@@ -178,7 +178,7 @@ class DataChannel:
         if self._closing:
             return
         byte_length = _byte_length(message)
-        self._window.hold(byte_length)
+        self._flow.hold(byte_length)
         self._received.append((message, byte_length))
         self._readers.unpark()
 

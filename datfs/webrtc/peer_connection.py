@@ -17,7 +17,7 @@ import trio
 from datfs.errors import ChannelClosed, Timeout
 from datfs.webrtc.bridge import AiortcConnection, TransportStats, run_asyncio
 from datfs.webrtc.data_channel import RESERVED_PREFIX, DataChannel
-from datfs.webrtc.receive_window import ReceiveWindow
+from datfs.webrtc.flow_control import FlowControl
 
 if TYPE_CHECKING:
     from aiortc import RTCDataChannel, RTCSctpTransport
@@ -60,7 +60,7 @@ class PeerConnection:
         """Make the connection; the engine runs it with `run`."""
         self._config = config
         self._bridge = AiortcConnection(config, certificate, self)
-        self._window: ReceiveWindow | None = None
+        self._flow: FlowControl | None = None
         self._state = ConnectionState.NEW
         self._state_changed = trio.Event()
         self._channel: DataChannel | None = None
@@ -223,17 +223,17 @@ class PeerConnection:
         while True:
             await self._window_reopened.wait()
             self._window_reopened = trio.Event()
-            assert self._window is not None
+            assert self._flow is not None
             try:
-                await run_asyncio(self._window.announce)
+                await run_asyncio(self._flow.announce)
             except ConnectionError as error:
                 logger.debug("the window could not be announced: %s", error)
 
     def _follow(self, channel: RTCDataChannel) -> DataChannel:
-        assert self._window is not None
+        assert self._flow is not None
         followed = DataChannel(
             channel,
-            self._window,
+            self._flow,
             send_buffer_byte_length=self._config.send_buffer_byte_length,
             close_timeout_s=self._config.close_timeout_s,
         )
@@ -283,9 +283,13 @@ class PeerConnection:
         elif not given and self._state is ConnectionState.CONNECTED:
             self._enter(ConnectionState.DISCONNECTED)
 
+    def on_consent_expired(self) -> None:
+        """The peer is gone without a word."""
+        self._enter(ConnectionState.FAILED)
+
     def on_sctp(self, sctp: RTCSctpTransport) -> None:
         """Set the receive window before anything can come in."""
-        self._window = ReceiveWindow(
+        self._flow = FlowControl(
             sctp, self._config.receive_window_byte_length, self._on_window_reopened
         )
 

@@ -30,14 +30,19 @@ def _enter(namespace: Path) -> None:
 
 
 @pytest.fixture
-def on_a_host() -> Iterator[Host]:
-    """Runs the test on a host of its own (10.77.0.1) beside another (10.77.0.2)."""
-    own = Path("/proc/thread-self/ns/net")
-    before = os.open(own, os.O_RDONLY)
-    with network(2) as hosts:
-        _enter(NAMESPACES / hosts[0].name)
+def hosts() -> Iterator[list[Host]]:
+    """Runs the test on the first of two hosts, 10.77.0.1; the other is 10.77.0.2."""
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    with network(2) as made:
+        _enter(NAMESPACES / made[0].name)
         try:
-            yield hosts[0]
+            yield made
         finally:
             _enter(Path(f"/proc/self/fd/{before}"))
             os.close(before)
+
+
+@pytest.fixture
+def on_a_host(hosts: list[Host]) -> Host:
+    """Runs the test on a host of its own, 10.77.0.1."""
+    return hosts[0]

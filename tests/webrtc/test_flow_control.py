@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 import trio_asyncio  # type: ignore[import-untyped]
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from datfs.webrtc import EngineConfig
 from tests.webrtc.pairs import engine, pair
@@ -108,12 +108,11 @@ async def test_unread_messages_of_a_closed_channel_free_the_window() -> None:
 async def test_a_peer_that_knows_no_window_is_held_back_and_loses_nothing() -> None:
     """aiortc as it is sends into a closed window; what does not fit is dropped and sent again."""
     async with engine(EngineConfig(receive_window_byte_length=200_000)) as own:
-        plain = RTCPeerConnection()
+        plain = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         channel = plain.createDataChannel("plain")
         opened = trio.Event()
         channel.on("open", opened.set)
         aio: Any = trio_asyncio.aio_as_trio
-        plain._RTCPeerConnection__configuration.iceServers = []  # type: ignore[attr-defined]
         await aio(plain.setLocalDescription)()
         answer = await own.answer(plain.localDescription.sdp)
         await aio(plain.setRemoteDescription)(RTCSessionDescription(answer.sdp, "answer"))

@@ -1,4 +1,4 @@
-"""Makes SCTP's receiver window tell the truth, in both directions (RFC 9260, section 6).
+"""Flow control of an SCTP association, which aiortc leaves out (RFC 9260, section 6).
 
 aiortc hands every message over the moment it is whole and counts it as read; and it sends without
 looking at the window that the other side advertises. So nothing would ever stop a sender. Here the
@@ -10,6 +10,9 @@ bytes that wait in our queues are taken from the advertised window, which is aio
 - The sender: data in flight stays below the window last advertised, down to one packet, which then
   serves as the probe of section 6.1 rule A. When a closed window opens, that probe is sent again
   at once instead of at the retransmission timer, a second or more later.
+- Small messages: aiortc sends each in a packet of its own and counts only its bytes as in flight,
+  so that a thousand short lines overran the peer's socket buffer and were sent eight times over.
+  A packet counts as no less than it takes of that buffer.
 
 A browser's SCTP keeps to the window by itself. An aiortc that does not have this file keeps sending
 into a closed window one packet a second, and loses nothing.
@@ -29,10 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MESSAGE_OVERHEAD_BYTE_LENGTH: Final = 64  # about what a queued message costs beside its bytes
+MIN_FLIGHT_BYTE_LENGTH: Final = 256  # about what the least packet takes of a socket's buffer
 
 
-class ReceiveWindow:
-    """The window of one SCTP association; `hold` and `release` are its queues' side of it."""
+class FlowControl:
+    """Flow control of one SCTP association; `hold` and `release` are its queues' side of it."""
 
     def __init__(
         self, sctp: RTCSctpTransport, byte_length: int, on_reopened: Callable[[], None]
@@ -40,7 +44,7 @@ class ReceiveWindow:
         """Take over the window of an association that has not started.
 
         Args:
-            sctp: aiortc's transport; two of its methods are replaced on this object.
+            sctp: aiortc's transport; three of its methods are replaced on this object.
             byte_length: The whole window.
             on_reopened: Called when the peer should be told (`announce`) of the room there is.
         """
@@ -51,7 +55,9 @@ class ReceiveWindow:
         self._peer_window_closed = False
         self._receive_data = sctp._receive_data_chunk
         self._receive_sack = sctp._receive_sack_chunk
+        self._count_in_flight = sctp._flight_size_increase
         sctp._advertised_rwnd = byte_length
+        sctp._flight_size_increase = self._flight_size_increase  # type: ignore[method-assign]
         sctp._receive_data_chunk = self._receive_data_chunk  # type: ignore[method-assign]
         sctp._receive_sack_chunk = self._receive_sack_chunk  # type: ignore[method-assign]
 
@@ -97,6 +103,10 @@ class ReceiveWindow:
             if was_closed and not self._peer_window_closed and sctp._sent_queue:
                 self._send_again()
         await self._receive_sack(chunk)
+
+    def _flight_size_increase(self, chunk: DataChunk) -> None:
+        chunk._book_size = max(len(chunk.user_data), MIN_FLIGHT_BYTE_LENGTH)
+        self._count_in_flight(chunk)
 
     def _send_again(self) -> None:
         """Treat what met the closed window as lost, without the penalty for congestion."""
