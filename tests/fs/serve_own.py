@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
-from datfs.crypto.keys import KeyPair
 from datfs.errors import EncodingError, InvalidSignal
 from datfs.fs.archive_view import ArchiveDirectory, ArchiveView, Deadlines
 from datfs.fs.dat_directory import archive_top
@@ -29,11 +27,7 @@ from datfs.fs.root import ME_TOP
 from datfs.fs.virtual import ControlFile, FixedDirectory, TextFile
 from datfs.fs.waiting import WaitingRoom
 from datfs.fs.working_view import WorkingDirectory, WorkingView
-from datfs.hyperdrive.archive import Archive
-from datfs.hyperdrive.folder import raw_storage
-from datfs.staging.journal import Journal
-from datfs.staging.spool import SpoolFolder
-from datfs.staging.working_archive import WorkingArchive
+from tests.fs.own_archive import own_archive, working_archive
 from tests.fs.serving import LocalSource, run
 
 if TYPE_CHECKING:
@@ -68,18 +62,9 @@ class Daemon:
     """The archive, and what tells the kernel of its changes."""
 
     def __init__(self, folder: Path) -> None:
-        storage = raw_storage(folder / "archive")
-        if storage.metadata.exists("key"):
-            self.archive = Archive.open(storage)
-        else:
-            self.archive = Archive.create(storage, KeyPair.from_seed(bytes(32)))
-        self.working = WorkingArchive(
-            self.archive,
-            spool=SpoolFolder(folder / "spool"),
-            journal=Journal(folder / "journal"),
-            rules=Rules(),
-            on_commit=self.committed,
-            wall_clock_ms=lambda: time.time_ns() // 1_000_000,
+        self.archive = own_archive(folder, seed=0)
+        self.working = working_archive(
+            self.archive, folder, rules=Rules(), on_commit=self.committed
         )
         self.room = WaitingRoom()
         self.mounted: Mounted | None = None
