@@ -121,11 +121,15 @@ class Admission:
         self._lobby_key = lobby_key
         self._receiver_id = receiver_id
         self._limits = limits
-        self._live_limit = limits.writers_per_peer * max_peers
+        self.set_max_peers(max_peers)
         self._records = dict(records)
         self._guest_of = {record.writer: guest for guest, record in records.items()}
         self._connections: dict[str, bytes] = {}
         self._admitted: deque[tuple[float, str]] = deque()
+
+    def set_max_peers(self, max_peers: int) -> None:
+        """Change how many guests may be heard at once, by the session's places."""
+        self._live_limit = self._limits.writers_per_peer * max_peers
 
     @property
     def live(self) -> dict[bytes, bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
-from datfs.errors import BlockMissing, EncodingError
+from datfs.errors import BlockMissing, EncodingError, InvalidExtent
 from datfs.lobby.names import (
     BEACON_NAME,
     WRITERS_FOLDER,
@@ -95,10 +95,18 @@ class ArchiveCarrier(Generic[ArchiveT]):
         names = [path]
         signal = parse_signal_name(path)
         if signal is not None and signal.kind is SignalKind.WRITER:
-            names.append(offer_name(signal.guest))  # it begins or ceases to count
+            names += self._guest_names(signal.guest)  # they begin or cease to count
         if path == BEACON_NAME:
             names += map(offer_name, self._archives())  # those for another beacon are hidden
         return names
+
+    def _guest_names(self, guest: bytes) -> list[str]:
+        names = {offer_name(guest): None}  # also when the writer is not here any more
+        archive = self._archives().get(guest)
+        for name, _ in () if archive is None else archive.list_directory("/"):
+            if owner_of(name) == guest:
+                names[name] = None
+        return list(names)
 
     def _archives(self) -> dict[bytes, ArchiveT]:
         archives = {
@@ -123,15 +131,14 @@ class ArchiveCarrier(Generic[ArchiveT]):
             known = self._records.get(guest)
             if known is None or known[0] != entry.seq:
                 try:
-                    data = self._host.read(entry.stat, 0, RECORD_LIMIT_BYTES + 1)
+                    record = self._read_record(entry)
                 except BlockMissing:
                     continue
-                self._records[guest] = known = (entry.seq, _record(data))
+                self._records[guest] = known = (entry.seq, record)
             yield known[0], guest, known[1]
 
-
-def _record(data: bytes) -> WriterRecord | None:
-    try:
-        return parse_record(data)
-    except EncodingError:
-        return None
+    def _read_record(self, entry: Entry) -> WriterRecord | None:
+        try:
+            return parse_record(self._host.read(entry.stat, 0, RECORD_LIMIT_BYTES + 1))
+        except (EncodingError, InvalidExtent):
+            return None  # whatever it is, it lets nobody in

@@ -151,6 +151,7 @@ class Host(Generic[PeerT]):
         self._connections: dict[tuple[bytes, int], PeerT] = {}
         self._open: dict[bytes, PeerT] = {}  # what the directory was given
         self._peers = 0
+        self._admission: Admission | None = None
         self._inbox_send, self._inbox = trio.open_memory_channel[_Happening](_INBOX_LIMIT)
 
     @property
@@ -174,8 +175,9 @@ class Host(Generic[PeerT]):
         """
         async with trio.open_nursery() as nursery:
             changes = self._files.changes()
+            self._admission = await self._begin()
             gate = Gate(
-                await self._begin(),
+                self._admission,
                 files=self._files,
                 joins=self._joins,
                 events=self._events,
@@ -194,6 +196,12 @@ class Host(Generic[PeerT]):
             await self._serve(nursery)
             nursery.cancel_scope.cancel()
         await self._tidy_up()
+
+    def set_max_peers(self, max_peers: int) -> None:
+        """Give the session more or fewer places; nobody who is connected loses theirs."""
+        self._hosting.set_max_peers(max_peers)
+        if self._admission is not None:
+            self._admission.set_max_peers(max_peers)
 
     async def end(self) -> None:
         """End the session: `run` removes beacon and answers, closes all peers and returns."""

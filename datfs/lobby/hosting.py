@@ -88,6 +88,10 @@ class Hosting:
         """How many offers wait for a place."""
         return self._room.waiting
 
+    def set_max_peers(self, max_peers: int) -> None:
+        """Change the number of places; a guest that waits gets a new one at the next step."""
+        self._room.max_peers = max_peers
+
     @property
     def next_timeout(self) -> float:
         """When `on_timeout` is to be called; infinity if never."""

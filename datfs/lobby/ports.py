@@ -192,5 +192,5 @@ class PeerDirectory(Protocol[PeerT_contra]):
 class Events(Protocol):
     """The event log."""
 
-    def append(self, kind: str, **fields: EventField) -> None:
-        """Add an event."""
+    def append(self, kind: str, **fields: EventField) -> object:
+        """Add an event; what comes back does not matter here."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from datfs.errors import BlockMissing, InvalidSignal
+from datfs.errors import BlockMissing, InvalidExtent, InvalidSignal
 from datfs.lobby.names import (
     BEACON_NAME,
     DAEMON_NAMES,
@@ -45,6 +45,7 @@ class ReadableArchive(Protocol):
 
         Raises:
             BlockMissing: a block is not.
+            InvalidExtent: the archive claims bytes that it does not have.
         """
 
 
@@ -146,7 +147,7 @@ class Union(Generic[ArchiveT]):
             beacon_id = parse_offer(data).beacon_id if whose else parse_beacon(data).id
         except BlockMissing:
             return None
-        except InvalidSignal:
+        except (InvalidSignal, InvalidExtent):
             pass  # it names none
         self._beacon_ids[whose] = (entry.seq, beacon_id)
         return beacon_id

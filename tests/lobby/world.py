@@ -1,0 +1,379 @@
+"""A lobby in memory: files that travel with a delay, an engine that only pretends, joins."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from datfs.crypto.keys import KeyPair
+from datfs.errors import ChannelClosed, DatfsError
+from datfs.lobby.admission import AdmissionLimits, WriterUsage
+from datfs.lobby.admission_request import AdmissionRequest
+from datfs.lobby.guest import Guest, GuestOptions
+from datfs.lobby.host import Host, HostOptions
+from datfs.lobby.names import owner_of, writer_name
+from datfs.lobby.ports import ConnectionGone, JoinReceived, LobbyConnection
+from datfs.lobby.signal import encode_offer, sdp_identity
+from datfs.lobby.writers import WriterState, parse_record
+from tests.lobby.sdp import description
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from datfs.lobby.guest_status import GuestStatus
+
+LOBBY = b"L" * 32
+HOST = KeyPair.from_seed(b"\xaa" * 32)
+HANDSHAKE_ID = b"H" * 32
+
+
+class FakePeer:
+    """One end of a pretended connection."""
+
+    def __init__(self) -> None:
+        self.opened = trio.Event()
+        self.ended = trio.Event()
+        self.other: FakePeer | None = None
+
+    async def wait_open(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cancel_when_ended, nursery)
+            await self.opened.wait()
+            nursery.cancel_scope.cancel()
+        if not self.opened.is_set():
+            raise ChannelClosed("the connection ended before its channel opened")
+
+    async def _cancel_when_ended(self, nursery: trio.Nursery) -> None:
+        await self.ended.wait()
+        nursery.cancel_scope.cancel()
+
+    async def wait_ended(self) -> None:
+        await self.ended.wait()
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.drop()
+
+    def drop(self) -> None:
+        """End both ends at once."""
+        self.ended.set()
+        if self.other is not None:
+            self.other.ended.set()
+
+
+class FakeOffer:
+    """An offer of the fake engine."""
+
+    def __init__(self, engine: FakeEngine, ufrag: str) -> None:
+        self.sdp = description(ufrag)
+        self.connection = FakePeer()
+        self.committed = False
+        self._engine = engine
+
+    def commit(self) -> None:
+        self.committed = True
+
+    async def accept_answer(self, sdp: str) -> None:
+        await trio.lowlevel.checkpoint()
+        answerer = self._engine.answerers[sdp_identity(sdp).ufrag]
+        answerer.other, self.connection.other = self.connection, answerer
+        await trio.sleep(self._engine.connect_s)
+        answerer.opened.set()
+        self.connection.opened.set()
+
+
+class FakeEngine:
+    """Answers and offers for everybody; answers find the offers that they are for by name."""
+
+    def __init__(self) -> None:
+        self.connect_s = 0.05
+        self.broken: set[str] = set()
+        self.answerers: dict[str, FakePeer] = {}
+        self.offers: dict[str, FakeOffer] = {}
+        self._numbers = itertools.count()
+
+    async def create_beacon(self) -> str:
+        await trio.lowlevel.checkpoint()
+        return description("beacon")
+
+    async def create_offer(self) -> FakeOffer:
+        await trio.sleep(0.01)
+        ufrag = f"offer{next(self._numbers)}"
+        self.offers[ufrag] = FakeOffer(self, ufrag)
+        return self.offers[ufrag]
+
+    def find_offer(self, ufrag: str, fingerprint: bytes) -> FakeOffer | None:
+        offer = self.offers.get(ufrag)
+        return offer if offer and sdp_identity(offer.sdp).fingerprint == fingerprint else None
+
+    async def answer(self, offer_sdp: str) -> tuple[str, FakePeer]:
+        await trio.sleep(0.01)
+        offered = sdp_identity(offer_sdp).ufrag
+        if offered in self.broken:
+            raise ZeroDivisionError("the engine has a bug")
+        ufrag = f"answer{next(self._numbers)}"
+        self.answerers[ufrag] = FakePeer()
+        return description(ufrag, setup="active"), self.answerers[ufrag]
+
+
+class View:
+    """The lobby's files as one member has them."""
+
+    def __init__(self, world: World, member: bytes | None) -> None:
+        self.files: dict[str, bytes] = {}
+        self.unreadable: set[str] = set()
+        self._world = world
+        self._member = member
+        self._listeners: list[trio.MemorySendChannel[str]] = []
+
+    async def read(self, name: str) -> bytes | None:
+        await trio.lowlevel.checkpoint()
+        if name in self.unreadable:
+            raise DatfsError("its blocks are nowhere to be had")
+        return self.files.get(name) if self._counts(name) else None
+
+    async def write(self, name: str, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        assert owner_of(name) == self._member
+        self._world.publish(self, name, data)
+
+    async def remove(self, name: str) -> None:
+        await trio.lowlevel.checkpoint()
+        assert owner_of(name) == self._member
+        if name in self.files:
+            self._world.publish(self, name, None)
+
+    def names(self, folder: str) -> Sequence[str]:
+        return [
+            name for name in self.files if name.rpartition("/")[0] == folder and self._counts(name)
+        ]
+
+    def changes(self) -> AsyncIterator[str]:
+        send, receive = trio.open_memory_channel[str](math.inf)
+        self._listeners.append(send)
+        return receive
+
+    def apply(self, name: str, data: bytes | None) -> None:
+        if data is None:
+            self.files.pop(name, None)
+        else:
+            self.files[name] = data
+        self._tell(name)
+        if name.startswith(".writers/"):
+            for other in list(self.files):
+                if owner_of(other) is not None:
+                    self._tell(other)
+
+    def _tell(self, name: str) -> None:
+        for listener in self._listeners:
+            try:
+                listener.send_nowait(name)
+            except trio.BrokenResourceError:
+                self._listeners.remove(listener)
+
+    def _counts(self, name: str) -> bool:
+        owner = owner_of(name)
+        if owner is None or owner == self._member:
+            return True
+        record = self.files.get(writer_name(owner))
+        return record is not None and parse_record(record).state is WriterState.LIVE
+
+
+class Log:
+    """Events as they come."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def append(self, kind: str, **fields: str | int | bool | None) -> None:
+        self.events.append((kind, fields))
+
+    def kinds(self) -> list[str]:
+        return [kind for kind, _ in self.events]
+
+
+class Directory:
+    """peers/ as a dict."""
+
+    def __init__(self) -> None:
+        self.peers: dict[bytes, FakePeer] = {}
+
+    async def opened(self, identity: bytes, peer: FakePeer) -> None:
+        await trio.lowlevel.checkpoint()
+        assert identity not in self.peers
+        assert peer.opened.is_set()
+        self.peers[identity] = peer
+
+    async def parted(self, identity: bytes, peer: FakePeer) -> None:
+        await trio.lowlevel.checkpoint()
+        assert self.peers.pop(identity) is peer
+
+
+class Joins:
+    """The host's connections; every guest has one."""
+
+    def __init__(self) -> None:
+        self.send_to_host, self._received = trio.open_memory_channel[JoinReceived | ConnectionGone](
+            math.inf
+        )
+
+    def joins(self) -> AsyncIterator[JoinReceived | ConnectionGone]:
+        return self._received
+
+
+class JoinPath:
+    """A guest's way to the host."""
+
+    def __init__(self, joins: Joins, number: int, *, connected_after_s: float) -> None:
+        self._joins = joins
+        self._id = f"c{number}"
+        self._address = f"10.0.0.{number}"
+        self._connected_after_s = connected_after_s
+        self.sent = 0
+        send, self._snapshots = trio.open_memory_channel[Sequence[LobbyConnection]](2)
+        self._tell = send.send_nowait
+        self._tell([])
+
+    def connections(self) -> AsyncIterator[Sequence[LobbyConnection]]:
+        return self._snapshots
+
+    async def connect(self) -> None:
+        await trio.sleep(self._connected_after_s)
+        self._tell([LobbyConnection(id=self._id, remote_id=HANDSHAKE_ID)])
+
+    async def send(self, connection_id: str, payload: bytes) -> None:
+        assert connection_id == self._id
+        self.sent += 1
+        await self._joins.send_to_host.send(
+            JoinReceived(connection_id=self._id, address=self._address, payload=payload)
+        )
+
+
+class Member:
+    """A guest with everything that it runs on."""
+
+    def __init__(self, world: World, number: int, *, connected_after_s: float) -> None:
+        self.key_pair = KeyPair.from_seed(number.to_bytes(32, "big"))
+        self.hash = self.key_pair.public_key
+        self.writer = b"writer" + number.to_bytes(26, "big")
+        self.view = world.join(self.hash)
+        self.log = Log()
+        self.directory = Directory()
+        self.path = JoinPath(world.joins, number, connected_after_s=connected_after_s)
+        self.said: list[str] = []
+        self._world = world
+        self.guest = self.make_guest(fresh=True)
+
+    @property
+    def offer_name(self) -> str:
+        return f"{self.hash.hex()}.offer.bin"
+
+    @property
+    def answer_name(self) -> str:
+        return f"{self.hash.hex()}.answer.bin"
+
+    def make_guest(self, *, fresh: bool) -> Guest[FakePeer]:
+        request = AdmissionRequest(
+            self.key_pair,
+            writer=self.writer,
+            lobby_key=LOBBY,
+            joins=self.path,
+            events=self.log,
+        )
+        return Guest(
+            GuestOptions(identity=self.hash, writer=self.writer, fresh=fresh),
+            files=self.view,
+            engine=self._world.engine,
+            request=request,
+            directory=self.directory,
+            events=self.log,
+            status_changed=self._heard,
+        )
+
+    def _heard(self, status: GuestStatus) -> None:
+        self.said.append(status.word)
+
+    async def offer_by_engine(self) -> None:
+        """Do what `cat new-offer > HASH.offer.bin` does."""
+        await self.view.write(self.offer_name, await self.guest.new_offer())
+
+    async def offer_by_browser(self, name: str) -> None:
+        await self.view.write(self.offer_name, encode_offer(description(name)))
+
+
+class World:
+    """The lobby and everybody in it; `start` serves it in the nursery."""
+
+    def __init__(self, nursery: trio.Nursery, *, max_peers: int = 8, delay_s: float = 0.02) -> None:
+        self.nursery = nursery
+        self.delay_s = delay_s
+        self.engine = FakeEngine()
+        self.joins = Joins()
+        self.views: list[View] = []
+        self.view = self.join(None)
+        self.log = Log()
+        self.directory = Directory()
+        self.peers: list[int] = []
+        self.usage: dict[bytes, WriterUsage] = {}
+        self.max_peers = max_peers
+        self._numbers = itertools.count(1)
+        self.host = self.make_host(b"1" * 16)
+
+    def make_host(self, beacon_id: bytes) -> Host[FakePeer]:
+        return Host(
+            HostOptions(
+                lobby_key=LOBBY,
+                identity=HOST.public_key,
+                handshake_id=HANDSHAKE_ID,
+                beacon_id=beacon_id,
+                max_peers=self.max_peers,
+                limits=AdmissionLimits(),
+            ),
+            files=self.view,
+            engine=self.engine,
+            joins=self.joins,
+            directory=self.directory,
+            events=self.log,
+            writer_usage=self.usage.get,
+            peers_changed=self.peers.append,
+        )
+
+    def join(self, member: bytes | None) -> View:
+        view = View(self, member)
+        if self.views:
+            view.files.update(self.views[0].files)
+        self.views.append(view)
+        return view
+
+    def publish(self, origin: View, name: str, data: bytes | None) -> None:
+        """Let a change be seen at its origin at once and elsewhere after the delay."""
+        origin.apply(name, data)
+        for view in self.views:
+            if view is not origin:
+                self.nursery.start_soon(self._arrive, view, name, data)
+
+    async def _arrive(self, view: View, name: str, data: bytes | None) -> None:
+        await trio.sleep(self.delay_s)
+        view.apply(name, data)
+
+    async def start(self) -> None:
+        await self.nursery.start(lambda task_status: self.host.run(task_status=task_status))
+
+    async def add_guest(self, *, connected_after_s: float = 0.1) -> Member:
+        member = Member(self, next(self._numbers), connected_after_s=connected_after_s)
+        self.nursery.start_soon(member.path.connect)
+        await self.nursery.start(lambda task_status: member.guest.run(task_status=task_status))
+        return member
+
+    def transient(self) -> set[str]:
+        """The offers and answers that lie anywhere."""
+        return {
+            name
+            for view in self.views
+            for name in view.files
+            if name.endswith((".offer.bin", ".answer.bin")) and name != "host.offer.bin"
+        }
