@@ -8,6 +8,7 @@ folders of archives are the business of hyperdrive, their names are given here.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -80,6 +81,11 @@ class Home:
         return self.folder / "log"
 
     @property
+    def joined_lobbies_folder(self) -> Path:
+        """Holds a file for each lobby that was joined, named by its key, with the writer's key."""
+        return self.folder / "lobbies"
+
+    @property
     def secrets_folder(self) -> Path:
         """For `datfs.store.secrets`."""
         return self.folder / "secrets"
@@ -94,9 +100,26 @@ class Home:
         """The length marks of this user."""
         return LengthMarks(self.state / "marks")
 
+    @property
+    def archives_folder(self) -> Path:
+        """Holds a folder for each archive of the store, named by its key in hex."""
+        return self.folder / "archives"
+
     def archive_folder(self, key: bytes) -> Path:
         """Where an archive lies, in hyperdrive's raw layout."""
-        return self.folder / "archives" / key.hex()
+        return self.archives_folder / key.hex()
+
+    def for_folder(self, archive: Path) -> Self:
+        """A store beside this one that serves a single archive folder mounted by itself.
+
+        It has a lock, a socket and events of its own, so that several folders can be mounted while
+        the whole world is.
+        """
+        name = hashlib.blake2b(os.fsencode(archive.resolve()), digest_size=8).hexdigest()
+        folder = self.folder / "folders" / name
+        return dataclasses.replace(
+            self, folder=folder, runtime=_runtime_folder(folder, os.environ.get("XDG_RUNTIME_DIR"))
+        )
 
     def staging_folder(self, key: bytes) -> Path:
         """Where spool and journal of an own archive lie."""

@@ -40,6 +40,7 @@ class ArchiveReplica:
         topic: whose connections carry its feeds.
         announcer: syncs what came and tells the peers.
         on_change: called with the changes of each new version of somebody else's archive.
+        on_use: called when somebody looks into the archive.
         download_all: whether content is fetched as a whole, not only where it is read.
         everywhere: whether every connection of the topic carries it from the start.
         metadata_deadline_s, data_deadline_s: seconds; see `ready` and `read`.
@@ -52,6 +53,7 @@ class ArchiveReplica:
         announcer: Announcer,
         *,
         on_change: Callable[[Sequence[Change]], None],
+        on_use: Callable[[], None] = lambda: None,
         download_all: bool = False,
         everywhere: bool = True,
         metadata_deadline_s: float = METADATA_DEADLINE_S,
@@ -61,6 +63,7 @@ class ArchiveReplica:
         self.topic = topic
         self._announcer = announcer
         self._on_change = on_change
+        self._on_use = on_use
         self._download_all = download_all
         self._everywhere = everywhere
         self._metadata_deadline_s = metadata_deadline_s
@@ -90,6 +93,13 @@ class ArchiveReplica:
         for replica in self.feeds:
             self.topic.open_feed(replica)
 
+    def want_all(self) -> None:
+        """Fetch all content from now on, whether it is read or not."""
+        self._download_all = True
+        if self.content is not None and not self.content.feed.writable:
+            self.content.scheduler.download_all = True
+            self.content.wake_peers()
+
     def leave(self) -> None:
         """Serve this archive's feeds no longer."""
         for replica in self.feeds:
@@ -111,6 +121,7 @@ class ArchiveReplica:
         Raises:
             ArchiveUnreachable: nobody gave anything within the deadline.
         """
+        self._on_use()
         if self.archive.writable or self._complete_once:
             return
         self.topic.retry_now()
@@ -135,6 +146,7 @@ class ArchiveReplica:
         Raises:
             BlockUnavailable: a block did not come within the deadline.
         """
+        self._on_use()
         size = min(size, stat.size - offset)
         if size <= 0:
             return b""

@@ -85,6 +85,8 @@ class Peer:
         *,
         outgoing: bool = False,
     ) -> None:
+        self.id = os.urandom(8).hex()
+        """Ours for this connection; the handshake id is the other side's choice."""
         self.address = address
         self.outgoing = outgoing
         self.topic: Topic | None = None

@@ -1,0 +1,381 @@
+"""One lobby of the running daemon: its directory, and the service that hosts it or has joined it.
+
+It is looked at by anybody who knows the key; only joining (`datfs join`, or making one's own
+HASH.offer.bin) or hosting starts a service and tells anybody who we are.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from datfs.app.lobbies.joins import TopicJoinReceiver, TopicJoinSender
+from datfs.app.lobbies.lobby_archives import LobbyArchives
+from datfs.app.lobbies.peer_rooms import PeerRooms
+from datfs.app.lobbies.rules import LobbyRules
+from datfs.crypto.keys import KeyPair
+from datfs.errors import DatfsError, InvalidSignal, NotYours
+from datfs.lobby.admission import WriterUsage
+from datfs.lobby.admission_request import AdmissionRequest
+from datfs.lobby.guest import Guest, GuestOptions
+from datfs.lobby.host import Host, HostOptions
+from datfs.lobby.names import BEACON_NAME, check_writable, offer_name
+from datfs.lobby.signal import BEACON_ID_SIZE, encode_offer, parse_beacon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from datfs.app.archives import Archives
+    from datfs.app.events import EventLog
+    from datfs.app.lobbies.peer_rooms import PeerRoom
+    from datfs.app.own_archive import OwnArchive
+    from datfs.lobby.guest_status import GuestStatus
+    from datfs.lobby.ports import EventField
+    from datfs.staging.working_archive import WorkingArchive
+    from datfs.store.home import Home
+    from datfs.swarm.archive_replica import ArchiveReplica
+    from datfs.webrtc.certificate import Certificate
+    from datfs.webrtc.engine import Engine
+    from datfs.webrtc.peer_connection import PeerConnection
+
+CONNECTIONS_BESIDE_GUESTS = 8
+"""Connections that a hosted lobby has room for besides its guests (design section 13)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LobbyParts:
+    """What every lobby needs of the daemon.
+
+    Attributes:
+        home: the store.
+        identity: our key pair.
+        archives: opens archives.
+        engine: makes connections.
+        events: the log.
+        nursery: for the services; ends with the daemon.
+        on_change: called when anything of a lobby's directory changed.
+    """
+
+    home: Home
+    identity: KeyPair
+    archives: Archives
+    engine: Engine
+    events: EventLog
+    nursery: trio.Nursery
+    on_change: Callable[[], None]
+
+
+class LobbyRoom:
+    """`lobby/KEY/`.
+
+    Args:
+        key: of the lobby.
+        parts: of the daemon.
+    """
+
+    def __init__(self, key: bytes, parts: LobbyParts) -> None:
+        self.key = key
+        self._parts = parts
+        self.files = LobbyArchives(key, parts.archives)
+        self._rooms = PeerRooms(
+            parts.home.runtime / "lobby" / key.hex()[:16], parts.nursery, parts.on_change
+        )
+        self._events = _LobbyEvents(parts.events, key)
+        self._host: Host[PeerConnection] | None = None
+        self._host_ended = trio.Event()
+        self._guest: Guest[PeerConnection] | None = None
+        self._guest_ended = trio.Event()
+        self._status_changed = trio.Event()
+
+    # --- the directory (fs.ports.LobbyView) ----------------------------------------------------
+
+    def names(self, path: str) -> Iterable[str]:
+        """The names that count in a directory of the union, our own as they are edited."""
+        self.files.follow_writers()
+        folder = path.strip("/")
+        own = self.files.own
+        found = {
+            name.rpartition("/")[2]: None
+            for name in self.files.names(folder)
+            if not self.files.is_ours(name)
+        }
+        if own is not None:
+            entry = own.working.lookup(path)
+            if entry is not None and entry.stat.is_directory:
+                prefix = f"{folder}/" if folder else ""
+                for name, _ in own.working.list_directory(path):
+                    if self.files.is_ours(f"{prefix}{name}"):
+                        found[name] = None
+        return list(found)
+
+    def holder(self, path: str) -> ArchiveReplica | WorkingArchive | None:
+        """The archive whose file counts at a path."""
+        name = path.strip("/")
+        if self.files.own is not None and self.files.is_ours(name):
+            return self.files.own.working
+        return self.files.replica(name)
+
+    def writer(self, path: str) -> WorkingArchive:
+        """Our archive in which this path may be changed; joins the lobby if we are no member.
+
+        Raises:
+            NotYours: the name belongs to somebody else.
+        """
+        name = path.strip("/")
+        if self.files.is_hosted:
+            check_writable(name, writer=None)
+            assert self.files.own is not None
+            return self.files.own.working
+        check_writable(name, writer=self._parts.identity.public_key)
+        self.join()
+        assert self.files.own is not None
+        return self.files.own.working
+
+    def state(self) -> str:
+        """What the file `state` says."""
+        if self._host is not None:
+            return f"hosting: {self._host.peers} connected, {self._host.waiting} waiting"
+        if self.files.is_hosted:
+            return "ended: the session is over"
+        if self._guest is not None:
+            return str(self._guest.status)
+        return "looking: not joined; write an offer to join"
+
+    async def new_offer(self) -> bytes:
+        """A fresh offer of the engine, made for the host's beacon if that is here.
+
+        Raises:
+            NotYours: the lobby is ours; guests make offers.
+            TooManyOffers: as many as allowed wait to be written.
+        """
+        if self.files.is_hosted:
+            raise NotYours("you host this lobby: guests make offers and you answer them")
+        beacon_id = None
+        try:
+            data = await self.files.read(BEACON_NAME)
+            beacon_id = None if data is None else parse_beacon(data).id
+        except InvalidSignal:
+            pass  # the offer then names no beacon, and the host decides
+        offer = await self._parts.engine.create_offer()
+        return encode_offer(offer.sdp, beacon_id)
+
+    def peers(self) -> Iterable[bytes]:
+        """The identity keys of the peers that have a directory."""
+        return self._rooms.identities()
+
+    def peer(self, identity: bytes) -> PeerRoom | None:
+        """One of these peers."""
+        return self._rooms.get(identity)
+
+    # --- hosting -------------------------------------------------------------------------------
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a service runs here."""
+        return self._host is not None or self._guest is not None
+
+    async def host(
+        self,
+        *,
+        max_peers: int,
+        certificate: Certificate,
+        peers_changed: Callable[[int], None],
+    ) -> None:
+        """Host this lobby, an own archive; returns once the beacon is written.
+
+        Raises:
+            DatfsError: the beacon could not be made or written.
+        """
+        parts = self._parts
+        membership = parts.archives.pin(self.key)
+        membership.topic.max_connections = max(
+            membership.topic.max_connections, max_peers + CONNECTIONS_BESIDE_GUESTS
+        )
+        joins = TopicJoinReceiver(membership)
+        host = Host(
+            HostOptions(
+                lobby_key=self.key,
+                identity=parts.identity.public_key,
+                handshake_id=membership.topic.handshake_id,
+                beacon_id=os.urandom(BEACON_ID_SIZE),
+                max_peers=max_peers,
+            ),
+            files=self.files,
+            engine=_SessionEngine(parts.engine, certificate),
+            joins=joins,
+            directory=self._rooms,
+            events=self._events,
+            writer_usage=self._writer_usage,
+            peers_changed=peers_changed,
+        )
+        ended = trio.Event()
+
+        async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+            try:
+                await host.run(task_status=task_status)
+            finally:
+                joins.close()
+                self._host = None
+                ended.set()
+                parts.on_change()
+
+        self._host, self._host_ended = host, ended
+        await parts.nursery.start(serve)
+        parts.on_change()
+
+    def set_max_peers(self, max_peers: int) -> None:
+        """Give the hosted session more or fewer places; nobody who has one loses it."""
+        if self._host is not None:
+            self._host.set_max_peers(max_peers)
+
+    async def end(self) -> None:
+        """End the session that is hosted here; beacon and answers are gone when it returns."""
+        if self._host is not None:
+            ended = self._host_ended
+            await self._host.end()
+            await ended.wait()
+
+    # --- joining -------------------------------------------------------------------------------
+
+    def join(self, *, fresh: bool = True) -> None:
+        """Ask the host to let us in, from now on; nothing happens if we did already.
+
+        Args:
+            fresh: whether this is no return after a remount.
+        """
+        if self._guest is not None or self.files.is_hosted:
+            return
+        parts = self._parts
+        membership = parts.archives.pin(self.key)
+        if self.files.own is None:
+            own = parts.archives.create_own(
+                KeyPair.generate(),
+                rules=LobbyRules(parts.identity.public_key),
+                topic_key=self.key,
+            )
+            self._remember(own.key)
+            self._take_writer(own)
+        own_writer = self.files.own
+        assert own_writer is not None
+        request = AdmissionRequest(
+            parts.identity,
+            writer=own_writer.key,
+            lobby_key=self.key,
+            joins=TopicJoinSender(membership),
+            events=self._events,
+        )
+        guest = Guest(
+            GuestOptions(identity=parts.identity.public_key, writer=own_writer.key, fresh=fresh),
+            files=self.files,
+            engine=parts.engine,
+            request=request,
+            directory=self._rooms,
+            events=self._events,
+            status_changed=self._on_status,
+        )
+        self._guest, self._guest_ended = guest, trio.Event()
+        parts.nursery.start_soon(self._serve_guest, guest, self._guest_ended)
+        parts.on_change()
+
+    async def offer(self) -> None:
+        """Make an offer and write it, as `cat new-offer > HASH.offer.bin` does.
+
+        Raises:
+            DatfsError: the engine could not make it, or the file could not be written.
+        """
+        self.join()
+        name = offer_name(self._parts.identity.public_key)
+        await self.files.write(name, await self.new_offer())
+
+    async def wait_status(self, words: Iterable[str]) -> GuestStatus | None:
+        """Wait until the guest's state is one of these; None if nobody has joined."""
+        wanted = set(words)
+        while self._guest is not None and self._guest.status.word not in wanted:
+            await self._status_changed.wait()
+        return None if self._guest is None else self._guest.status
+
+    async def leave(self) -> None:
+        """Leave a lobby that was joined; our offer is gone when it returns."""
+        if self._guest is not None:
+            ended = self._guest_ended
+            await self._guest.leave()
+            await ended.wait()
+
+    async def return_as(self, writer: bytes) -> None:
+        """Take up a lobby that was joined before the last mount ended.
+
+        Args:
+            writer: key of the writer archive that we had there.
+
+        Raises:
+            DatfsError: that archive cannot be opened.
+        """
+        own = await self._parts.archives.open_own(
+            writer, rules=LobbyRules(self._parts.identity.public_key), topic_key=self.key
+        )
+        self._take_writer(own)
+        self.join(fresh=False)
+
+    async def _serve_guest(self, guest: Guest[PeerConnection], ended: trio.Event) -> None:
+        try:
+            await guest.run()
+        except DatfsError as error:
+            self._events.append("lobby-failed", reason=str(error))
+        finally:
+            self._guest = None
+            ended.set()
+            self._on_status(guest.status)
+
+    def _take_writer(self, own: OwnArchive) -> None:
+        self.files.join(self._parts.identity.public_key, own)
+
+    def _remember(self, writer: bytes) -> None:
+        folder = self._parts.home.joined_lobbies_folder
+        folder.mkdir(exist_ok=True, mode=0o700)
+        (folder / self.key.hex()).write_text(f"{writer.hex()}\n")
+
+    # --- within --------------------------------------------------------------------------------
+
+    def _on_status(self, _status: GuestStatus) -> None:
+        self._status_changed.set()
+        self._status_changed = trio.Event()
+        self._parts.on_change()
+
+    def _writer_usage(self, key: bytes) -> WriterUsage | None:
+        archive = self.files.writer(key)
+        if archive is None:
+            return None
+        feeds = [feed for feed in (archive.metadata, archive.content) if feed is not None]
+        return WriterUsage(
+            byte_length=sum(feed.byte_length for feed in feeds),
+            entries=sum(feed.length for feed in feeds),
+        )
+
+
+class _SessionEngine:
+    """The engine with a session's certificate (`lobby.ports.HostEngine`)."""
+
+    def __init__(self, engine: Engine, certificate: Certificate) -> None:
+        self._engine = engine
+        self._certificate = certificate
+
+    async def create_beacon(self) -> str:
+        return await self._engine.create_beacon(self._certificate)
+
+    async def answer(self, offer_sdp: str) -> tuple[str, PeerConnection]:
+        answer = await self._engine.answer(offer_sdp, self._certificate)
+        return answer.sdp, answer.connection
+
+
+class _LobbyEvents:
+    """The event log with the lobby's key in each event."""
+
+    def __init__(self, log: EventLog, key: bytes) -> None:
+        self._log = log
+        self._key = key.hex()
+
+    def append(self, kind: str, **fields: EventField) -> None:
+        self._log.append(kind, lobby=self._key, **fields)

@@ -1,0 +1,128 @@
+"""peers/HASH of a lobby: the FIFOs of each peer, its state and figures, over all its connections.
+
+A peer that comes back finds its FIFOs again; what it said and nobody read stays readable for ten
+minutes after it has gone (design section 10).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import TYPE_CHECKING
+
+import trio
+
+from datfs.channels.peer_pipes import PeerPipes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from datfs.webrtc.peer_connection import PeerConnection
+
+
+class PeerRoom:
+    """One peer of a lobby, for as long as its directory is shown."""
+
+    def __init__(self, pipes: PeerPipes) -> None:
+        self._pipes = pipes
+        self._connection: PeerConnection | None = None
+        self._next: PeerConnection | None = None
+        self._arrived = trio.Event()
+        self._connected_ms = 0
+
+    def state(self) -> str:
+        """The state of the connection, as RTCPeerConnection names it, or that it is gone."""
+        if self._connection is None:
+            return "gone: what it said stays readable for ten minutes"
+        return str(self._connection.state)
+
+    def stats(self) -> Mapping[str, object]:
+        """Counters, addresses and times of the connection; empty when it is gone."""
+        if self._connection is None:
+            return {}
+        counters = dataclasses.asdict(self._connection.stats())
+        return {"state": self.state(), "connected_since": self._connected_ms, **counters}
+
+    def session_data(self) -> bytes | None:
+        """No join names a peer of this lobby on a replication connection yet."""
+        return None
+
+    def pipes(self) -> Mapping[str, Path]:
+        """The FIFOs."""
+        return {"in": self._pipes.in_path, "out": self._pipes.out_path}
+
+    def take(self, connection: PeerConnection) -> None:
+        """Carry this connection from now on, after what is left of the one before."""
+        self._next = connection
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Carry connections until none has come for the time that unread lines are kept."""
+        try:
+            while self._next is not None:
+                self._connection, self._next = self._next, None
+                self._arrived = trio.Event()
+                self._connected_ms = time.time_ns() // 1_000_000
+                channel = self._connection.channel
+                if channel is not None:
+                    await self._pipes.carry(channel)
+                self._connection = None
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._stop_when_arrived, nursery.cancel_scope)
+                    await self._pipes.keep_unread()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._pipes.remove()
+
+    async def _stop_when_arrived(self, scope: trio.CancelScope) -> None:
+        await self._arrived.wait()
+        scope.cancel()
+
+
+class PeerRooms:
+    """The peers of one lobby; the lobby services' `PeerDirectory`.
+
+    Args:
+        folder: where the FIFOs lie, in the runtime directory.
+        nursery: for the tasks that carry lines.
+        on_change: called when a peer's directory came or went.
+    """
+
+    def __init__(self, folder: Path, nursery: trio.Nursery, on_change: Callable[[], None]) -> None:
+        self._folder = folder
+        self._nursery = nursery
+        self._on_change = on_change
+        self._rooms: dict[bytes, PeerRoom] = {}
+
+    def identities(self) -> Iterable[bytes]:
+        """The identity keys of the peers that have a directory."""
+        return list(self._rooms)
+
+    def get(self, identity: bytes) -> PeerRoom | None:
+        """One peer."""
+        return self._rooms.get(identity)
+
+    async def opened(self, identity: bytes, peer: PeerConnection) -> None:
+        """Give a peer its directory, or the one it had."""
+        await trio.lowlevel.checkpoint()
+        room = self._rooms.get(identity)
+        if room is None:
+            room = PeerRoom(PeerPipes(self._folder / identity.hex()))
+            self._rooms[identity] = room
+            room.take(peer)
+            self._nursery.start_soon(self._serve, identity, room)
+            self._on_change()
+        else:
+            room.take(peer)
+
+    async def parted(self, identity: bytes, peer: PeerConnection) -> None:
+        """A connection is over; its lines end by themselves."""
+        await trio.lowlevel.checkpoint()
+
+    async def _serve(self, identity: bytes, room: PeerRoom) -> None:
+        try:
+            await room.run()
+        finally:
+            del self._rooms[identity]
+            self._on_change()

@@ -1,0 +1,48 @@
+"""What is checked in the archives that a lobby is written in: signals must be signals."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datfs.lobby.names import SignalKind, check_writable, parse_signal_name
+from datfs.lobby.signal import SIGNAL_LIMIT_BYTES, parse_answer, parse_beacon, parse_offer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_CHECKS: Mapping[SignalKind, Callable[[bytes], object]] = {
+    SignalKind.BEACON: parse_beacon,
+    SignalKind.OFFER: parse_offer,
+    SignalKind.ANSWER: parse_answer,
+}
+
+
+class LobbyRules:
+    """`FileRules` of a lobby's host archive or of a guest's writer archive.
+
+    Args:
+        writer: the guest's identity key; None for the host.
+    """
+
+    def __init__(self, writer: bytes | None) -> None:
+        self._writer = writer
+
+    def may_create(self, path: str) -> None:
+        """Let everybody make the names that are theirs; raises NotYours."""
+        check_writable(path.removeprefix("/"), writer=self._writer)
+
+    def max_checked_size(self, path: str) -> int | None:
+        """Check signals, up to their limit."""
+        return SIGNAL_LIMIT_BYTES if self._check(path) is not None else None
+
+    def check(self, path: str, content: bytes) -> bytes | None:
+        """Refuse what is no signal; raises InvalidSignal."""
+        check = self._check(path)
+        if check is not None:
+            check(content)
+        return None
+
+    @staticmethod
+    def _check(path: str) -> Callable[[bytes], object] | None:
+        signal = parse_signal_name(path.removeprefix("/"))
+        return None if signal is None else _CHECKS.get(signal.kind)

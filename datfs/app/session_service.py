@@ -1,0 +1,248 @@
+"""Hosting by session.json: while the file is in `me/`, its lobby is open (design section 7).
+
+The file is completed when it is written, hosted when that version is committed, kept fresh by the
+heartbeat, and removed when the mount ends in order. After a crash the next mount goes on with a
+session that is young enough.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+from datfs.app.identity_rules import SESSION_PATH
+from datfs.app.lobbies.rules import LobbyRules
+from datfs.app.own_archive import wall_clock_ms
+from datfs.crypto.keys import KeyPair
+from datfs.errors import Busy, DatfsError, InvalidDocument
+from datfs.identity.heartbeat import Heartbeat, HeartbeatOptions, may_resume
+from datfs.identity.session import Session, parse_request, parse_session
+from datfs.store.secrets import delete_secret, read_secret, write_secret
+from datfs.webrtc.certificate import Certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from datfs.app.archives import Archives
+    from datfs.app.events import EventLog
+    from datfs.app.lobbies.lobby_room import LobbyRoom
+    from datfs.app.own_archive import OwnArchive
+    from datfs.hyperdrive.entry import Change
+    from datfs.store.home import Home
+
+BUSY_PAUSE_S = 1.0
+"""How long an update waits for somebody who has session.json open for writing."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(slots=True)
+class _Hosting:
+    session: Session
+    room: LobbyRoom
+    heartbeat: Heartbeat
+
+
+class SessionService:
+    """Hosts what session.json says.
+
+    Args:
+        home: the store, for the session's certificate.
+        archives: makes and opens lobby archives.
+        room: gives the lobby of a key.
+        events: the log.
+        heartbeat_s: seconds between two updates of session.json.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        archives: Archives,
+        room: Callable[[bytes], LobbyRoom],
+        events: EventLog,
+        *,
+        heartbeat_s: float,
+    ) -> None:
+        self._home = home
+        self._archives = archives
+        self._room = room
+        self._events = events
+        interval_s = min(heartbeat_s, HeartbeatOptions().peers_interval_s)
+        self._options = HeartbeatOptions(interval_s=heartbeat_s, peers_interval_s=interval_s)
+        self._me: OwnArchive | None = None
+        self._hosting: _Hosting | None = None
+        self._next_pair: KeyPair | None = None
+        self._peers = 0
+        self._wake = trio.Event()
+
+    @property
+    def session(self) -> Session | None:
+        """What is hosted now, with the number of peers as it is."""
+        if self._hosting is None:
+            return None
+        return dataclasses.replace(self._hosting.session, peers=self._peers)
+
+    def complete(self, written: bytes) -> bytes:
+        """The whole session.json for what somebody wrote there; never waits.
+
+        Raises:
+            InvalidDocument: it has a mistake.
+        """
+        return self.complete_request(written).encode()
+
+    def complete_request(self, written: bytes) -> Session:
+        """As `complete`, as a value."""
+        request = parse_request(written)
+        if request.ignored:
+            log.info("session.json has no fields %s", ", ".join(request.ignored))
+        if self._hosting is not None:
+            lobby_key = self._hosting.room.key
+        else:
+            self._next_pair = self._next_pair or KeyPair.generate()
+            lobby_key = self._next_pair.public_key
+        return request.complete(
+            lobby_key=lobby_key, last_update_ms=wall_clock_ms(), peers=self._peers
+        )
+
+    async def run(
+        self, me: OwnArchive, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Follow session.json until cancelled; started once what was left over is dealt with."""
+        self._me = me
+        me.on_commit.append(self._committed)
+        await self._end_what_is_old(me)
+        await self._follow(me)
+        task_status.started()
+        while True:
+            due = math.inf if self._hosting is None else self._hosting.heartbeat.next_write_s
+            with trio.move_on_at(due):
+                await self._wake.wait()
+            self._wake = trio.Event()
+            await self._follow(me)
+            await self._beat(me)
+
+    async def end(self, *, remove: bool) -> None:
+        """End the session with the mount.
+
+        Args:
+            remove: whether session.json goes with it; else the next mount goes on.
+        """
+        if self._me is None or self._hosting is None:
+            return
+        if remove:
+            self._me.remove(SESSION_PATH)
+            await self._end_hosting()
+
+    # --- within --------------------------------------------------------------------------------
+
+    def _committed(self, changes: Sequence[Change]) -> None:
+        if any(change.path == SESSION_PATH for change in changes):
+            self._wake.set()
+
+    def _peers_changed(self, peers: int) -> None:
+        self._peers = peers
+        if self._hosting is not None:
+            self._hosting.heartbeat.peers_changed(peers)
+            self._wake.set()
+
+    async def _end_what_is_old(self, me: OwnArchive) -> None:
+        session = self._written(me)
+        if session is not None and not may_resume(
+            session.last_update_ms, wall_clock_ms=wall_clock_ms()
+        ):
+            me.remove(SESSION_PATH)
+            self._events.append("session-ended", reason="it was left over from an earlier mount")
+
+    def _written(self, me: OwnArchive) -> Session | None:
+        """The complete session.json that is committed; None if there is none, or with a mistake."""
+        data = me.read(SESSION_PATH)
+        try:
+            return None if data is None else parse_session(data)
+        except InvalidDocument:
+            return None
+
+    async def _follow(self, me: OwnArchive) -> None:
+        session = self._written(me)
+        if self._hosting is not None and (
+            session is None or session.url.key != self._hosting.room.key
+        ):
+            await self._end_hosting()
+        if session is None:
+            return
+        if self._hosting is None:
+            try:
+                await self._start(session)
+            except DatfsError as error:
+                log.warning("the session %r cannot be hosted: %s", session.name, error)
+                self._events.append("session-failed", reason=str(error))
+        elif session != self._hosting.session:
+            self._hosting.room.set_max_peers(session.max_peers)
+            self._hosting.session = session
+
+    async def _start(self, session: Session) -> None:
+        key = session.url.key
+        pair = self._next_pair
+        rules = LobbyRules(None)
+        if pair is not None and pair.public_key == key:
+            self._archives.create_own(pair, rules=rules)
+            self._next_pair = None
+        elif key not in self._archives.own:
+            await self._archives.open_own(key, rules=rules)
+        room = self._room(key)
+        await room.host(
+            max_peers=session.max_peers,
+            certificate=self._certificate(key),
+            peers_changed=self._peers_changed,
+        )
+        now = trio.current_time()
+        self._hosting = _Hosting(
+            session, room, Heartbeat(self._options, peers=session.peers, now=now)
+        )
+        self._hosting.heartbeat.peers_changed(self._peers)
+        self._events.append("session-started", name=session.name, url=str(session.url))
+
+    async def _end_hosting(self) -> None:
+        hosting, self._hosting = self._hosting, None
+        if hosting is None:
+            return
+        await hosting.room.end()
+        self._peers = 0
+        delete_secret(self._certificate_file(hosting.room.key))
+        self._events.append("session-ended", reason="session.json is gone")
+
+    async def _beat(self, me: OwnArchive) -> None:
+        hosting = self._hosting
+        if hosting is None or not hosting.heartbeat.is_due(trio.current_time()):
+            return
+        session = dataclasses.replace(
+            hosting.session, last_update_ms=wall_clock_ms(), peers=self._peers
+        )
+        try:
+            await me.write(SESSION_PATH, session.encode())
+        except Busy:
+            await trio.sleep(BUSY_PAUSE_S)
+            self._wake.set()
+            return
+        except DatfsError as error:
+            log.warning("session.json cannot be updated: %s", error)
+            self._events.append("heartbeat-failed", reason=str(error))
+        else:
+            hosting.session = session
+        hosting.heartbeat.written(session.peers, trio.current_time())
+
+    def _certificate(self, lobby_key: bytes) -> Certificate:
+        file = self._certificate_file(lobby_key)
+        kept = read_secret(file)
+        if kept is not None:
+            return Certificate.from_pem(kept)
+        certificate = Certificate.generate()
+        write_secret(file, certificate.to_pem())
+        return certificate
+
+    def _certificate_file(self, lobby_key: bytes) -> Path:
+        return self._home.secrets_folder / f"{lobby_key.hex()}.pem"
