@@ -107,7 +107,7 @@ class SignalFiles(Protocol):
         """
 
     async def remove(self, name: str) -> None:
-        """Remove a file of one's own; nothing happens if it is not there.
+        """Remove a file of one's own and clear its blocks; nothing happens if it is not there.
 
         Raises:
             DatfsError: it could not be removed.

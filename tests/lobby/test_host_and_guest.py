@@ -82,7 +82,9 @@ async def test_max_peers_holds_and_the_next_in_turn_follows(autojump_clock: Mock
         assert world.host.waiting == 1
 
 
-async def test_who_waits_too_long_for_a_place_is_told_and_leaves_nothing(autojump_clock: MockClock) -> None:
+async def test_who_waits_too_long_for_a_place_is_told_and_leaves_nothing(
+    autojump_clock: MockClock,
+) -> None:
     async with lobby(max_peers=1) as world:
         guests = [await world.add_guest() for _ in range(3)]
         await trio.sleep(1)

@@ -129,6 +129,9 @@ class View:
         self._world = world
         self._member = member
         self._listeners: list[trio.MemorySendChannel[str]] = []
+        self.incoming, self._due = trio.open_memory_channel[tuple[float, str, bytes | None]](
+            math.inf
+        )
 
     async def read(self, name: str) -> bytes | None:
         await trio.lowlevel.checkpoint()
@@ -156,6 +159,12 @@ class View:
         send, receive = trio.open_memory_channel[str](math.inf)
         self._listeners.append(send)
         return receive
+
+    async def receive(self) -> None:
+        """Apply what others write, in their order and with the delay."""
+        async for due, name, data in self._due:
+            await trio.sleep_until(due)
+            self.apply(name, data)
 
     def apply(self, name: str, data: bytes | None) -> None:
         if data is None:
@@ -347,6 +356,7 @@ class World:
         if self.views:
             view.files.update(self.views[0].files)
         self.views.append(view)
+        self.nursery.start_soon(view.receive)
         return view
 
     def publish(self, origin: View, name: str, data: bytes | None) -> None:
@@ -354,11 +364,7 @@ class World:
         origin.apply(name, data)
         for view in self.views:
             if view is not origin:
-                self.nursery.start_soon(self._arrive, view, name, data)
-
-    async def _arrive(self, view: View, name: str, data: bytes | None) -> None:
-        await trio.sleep(self.delay_s)
-        view.apply(name, data)
+                view.incoming.send_nowait((trio.current_time() + self.delay_s, name, data))
 
     async def start(self) -> None:
         await self.nursery.start(lambda task_status: self.host.run(task_status=task_status))
