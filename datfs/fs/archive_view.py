@@ -29,7 +29,7 @@ from datfs.hyperdrive.extent import missing_blocks
 from datfs.hyperdrive.path_rules import is_visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from datfs.fs.ports import ArchiveSource
     from datfs.fs.waiting import WaitingRoom
@@ -61,32 +61,39 @@ def attributes_of(entry_stat: Stat, valid_s: float) -> Attributes:
 class ArchiveView:
     """One archive, or one version of it, in one place of the tree; its nodes share this object."""
 
-    __slots__ = ("_checkout", "_version", "cached", "deadlines", "room", "source")
+    __slots__ = ("_checkout", "_find", "_version", "cached", "deadlines", "is_entered", "room")
 
     def __init__(
         self,
-        source: ArchiveSource,
+        find: Callable[[], ArchiveSource],
         *,
         room: WaitingRoom,
         deadlines: Deadlines,
         version: int | None = None,
         cached: bool = True,
     ) -> None:
-        """Makes a view; asks nothing of the source yet.
+        """Makes a view; asks for nothing yet.
 
         Args:
-            source: The archive.
+            find: Gives the archive whenever it is needed; one that was idle for long may have been
+                closed meanwhile and be another object.
             room: Where handlers that wait are counted.
             deadlines: How long they may.
             version: The version to show, else always the newest that is here.
             cached: Whether the kernel may keep what it sees until it is invalidated.
         """
-        self.source = source
+        self._find = find
         self.room = room
         self.deadlines = deadlines
         self.cached = cached
         self._version = version
-        self._checkout: Checkout | None = None
+        self._checkout: tuple[Archive, Checkout] | None = None
+        self.is_entered = False  # listing many archives opens none of them
+
+    @property
+    def source(self) -> ArchiveSource:
+        """The archive."""
+        return self._find()
 
     @property
     def valid_s(self) -> float:
@@ -100,29 +107,37 @@ class ArchiveView:
             ArchiveUnreachable: Nobody has it, or nobody has this version of it yet.
             TooBusy: Too many handlers wait.
         """
-        archive = self.source.archive
+        self.is_entered = True
+        source = self.source
+        archive = source.archive
         if archive.version == 0 or not self._is_here(archive):
             async with self.room.seat(archive.key, self.deadlines.metadata_s):
-                await self.source.ready()
+                await source.ready()
             if not self._is_here(archive):
                 raise ArchiveUnreachable(f"version {self._version} of the archive is not here")
-        if self._version is not None and self._checkout is None:
-            self._checkout = archive.checkout(self._version)
 
     def _is_here(self, archive: Archive) -> bool:
         return self._version is None or archive.version >= self._version
 
     def lookup(self, path: str) -> Entry | None:
         """The entry of a path as this view shows it; None too while nothing is here."""
-        if self._version is None:
-            return self.source.archive.lookup(path)
-        return None if self._checkout is None else self._checkout.lookup(path)
+        shown = self._shown()
+        return None if shown is None else shown.lookup(path)
 
     def list_directory(self, path: str) -> Iterator[tuple[str, Entry]]:
         """The entries of a directory as this view shows it."""
+        shown = self._shown()
+        return iter(()) if shown is None else shown.list_directory(path)
+
+    def _shown(self) -> Archive | Checkout | None:
+        archive = self.source.archive
         if self._version is None:
-            return self.source.archive.list_directory(path)
-        return iter(()) if self._checkout is None else self._checkout.list_directory(path)
+            return archive
+        if not self._is_here(archive):
+            return None
+        if self._checkout is None or self._checkout[0] is not archive:
+            self._checkout = archive, archive.checkout(self._version)
+        return self._checkout[1]
 
     def is_whole(self, file_stat: Stat) -> bool:
         """Whether all blocks of a file are here."""
@@ -138,11 +153,12 @@ class ArchiveView:
             BlockUnavailable: A block did not come in time.
             TooBusy: Too many handlers wait.
         """
+        source = self.source
         try:
-            return self.source.archive.read(file_stat, offset, size)
+            return source.archive.read(file_stat, offset, size)
         except BlockMissing:
-            async with self.room.seat(self.source.archive.key, self.deadlines.data_s):
-                return await self.source.read(file_stat, offset, size)
+            async with self.room.seat(source.archive.key, self.deadlines.data_s):
+                return await source.read(file_stat, offset, size)
 
     def node(self, identity: Identity, entry: Entry) -> Node:
         """The node of an entry."""
@@ -169,12 +185,13 @@ class ArchiveDirectory(Directory):
 
     def attributes(self) -> Attributes:
         """Those of the entry; the top of an archive has some before it has an entry."""
-        entry = self._view.lookup(self.identity.path or "/")
+        view = self._view
+        entry = view.lookup(self.identity.path or "/") if view.is_entered else None
         if entry is not None:
-            is_top_of_nothing = not self.identity.path and self._view.source.archive.version == 0
-            return attributes_of(entry.stat, 0.0 if is_top_of_nothing else self._view.valid_s)
+            is_top_of_nothing = not self.identity.path and view.source.archive.version == 0
+            return attributes_of(entry.stat, 0.0 if is_top_of_nothing else view.valid_s)
         if self.identity.path and self.attached:
-            refuse(errno.ENOENT)
+            raise EntryMissing(self.identity.path)
         return Attributes(mode=stat.S_IFDIR | 0o755)
 
     async def ready(self) -> None:

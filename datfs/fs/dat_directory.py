@@ -61,7 +61,10 @@ class DatDirectory(Directory):
         key, version = bytes.fromhex(match[1]), None if match[2] is None else int(match[2])
         if version is not None and version > _MAX_VERSION:
             return None
-        return self._archive(name, key, version)
+        node = self._archive(name, key, version)
+        if not isinstance(node, Link):
+            self._world.archive(key)  # who asks by name will want it: peers are looked for now
+        return node
 
     def entries(self) -> Iterator[tuple[str, Node]]:
         """The archives of which something is in the store."""
@@ -73,6 +76,9 @@ class DatDirectory(Directory):
             # One archive that can be written has one place, so that the kernel has one cache of it.
             return Link(self.identity.child(name), "../me")
         view = ArchiveView(
-            self._world.archive(key), room=self._room, deadlines=self._deadlines, version=version
+            lambda: self._world.archive(key),
+            room=self._room,
+            deadlines=self._deadlines,
+            version=version,
         )
         return ArchiveDirectory(view, archive_top(key, version))

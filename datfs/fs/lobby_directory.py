@@ -31,7 +31,7 @@ from datfs.staging.working_archive import WorkingArchive
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datfs.fs.ports import LobbyView, PeerView, World
+    from datfs.fs.ports import ArchiveSource, LobbyView, PeerView, World
     from datfs.fs.waiting import WaitingRoom
 
 _KEY = re.compile(r"[0-9a-f]{64}")
@@ -102,8 +102,8 @@ class UnionDirectory(Directory):
 
     async def create(self, name: str, mode: int, flags: int) -> tuple[Node, OpenFile]:
         """Makes a file in the own archive that the name belongs to."""
-        identity = self.identity.child(name)
-        return WorkingView(self._writer(name), cached=False).create(identity, mode, flags)
+        view = WorkingView(self._writer(name), cached=False)
+        return view.create(self._own_file(name), mode, flags)
 
     async def mkdir(self, name: str, mode: int) -> Node:
         """Makes a directory in the own archive that the name belongs to."""
@@ -137,13 +137,27 @@ class UnionDirectory(Directory):
         if isinstance(holder, WorkingArchive):
             own = holder.lookup(identity.path)
             if own is not None:
-                node = WorkingView(holder, cached=False).node(identity, own)
+                node = WorkingView(holder, cached=False).node(self._own_file(name), own)
         elif holder is not None:
-            entry = holder.archive.lookup(identity.path)
-            if entry is not None:
-                view = ArchiveView(holder, room=self._room, deadlines=self._deadlines, cached=False)
-                node = view.node(identity, entry)
+            node = self._file_of(holder, name)
         return self._below(identity) if isinstance(node, Directory) else node
+
+    def _own_file(self, name: str) -> Identity:
+        return self._in_holder(b"own", name)
+
+    def _file_of(self, holder: ArchiveSource, name: str) -> Node | None:
+        identity = self._in_holder(holder.archive.key, name)
+        entry = holder.archive.lookup(identity.path)
+        if entry is None:
+            return None
+        view = ArchiveView(lambda: holder, room=self._room, deadlines=self._deadlines, cached=False)
+        view.is_entered = True
+        return view.node(identity, entry)
+
+    def _in_holder(self, holder: bytes, name: str) -> Identity:
+        """A file's identity: the same name may come from another archive tomorrow."""
+        identity = self.identity.child(name)
+        return identity._replace(space=identity.space + holder)
 
     def _below(self, identity: Identity) -> Directory:
         return UnionDirectory(identity, self._lobby, room=self._room, deadlines=self._deadlines)
@@ -162,7 +176,7 @@ class LobbyTop(UnionDirectory):
     ) -> None:
         super().__init__(identity, lobby, room=room, deadlines=deadlines)
         # A lobby's space holds the paths of its archives; what is in no archive has its own.
-        own = Identity(identity.space + b"own", "")
+        own = Identity(identity.space + b"none", "")
         self._own: dict[str, Node] = {
             "new-offer": ComputedFile(own.child("new-offer"), lobby.new_offer),
             "state": TextFile(own.child("state"), lambda: f"{lobby.state()}\n".encode()),

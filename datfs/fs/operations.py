@@ -19,6 +19,7 @@ import trio
 from pyfuse3 import EntryAttributes, FileInfo, FUSEError
 
 from datfs.errors import EntryMissing
+from datfs.fs.answers import NS_IN_MS, Owner, absence, disk_figures, entry_attributes
 from datfs.fs.errno_table import answering, silencing
 from datfs.fs.handles import HandleTable, Listing
 from datfs.fs.inodes import ROOT_INODE, InodeTable
@@ -44,10 +45,7 @@ if TYPE_CHECKING:
 
     from datfs.fs.node import Attributes, Node
 
-_NS_IN_MS = 1_000_000
-_STAT_BLOCK_SIZE = 512  # the unit of st_blocks, stat(2)
 _DOTS = frozenset({b".", b".."})
-_IO_SIZE = 65536  # st_blksize: the size of hyperdrive's blocks
 
 
 class _Opened(NamedTuple):
@@ -82,7 +80,7 @@ class Operations(pyfuse3.Operations):
         self._files: HandleTable[_Opened] = HandleTable()
         self._listings: HandleTable[Listing] = HandleTable()
         self._store = store
-        self._uid, self._gid = os.getuid(), os.getgid()
+        self._owner = Owner(os.getuid(), os.getgid())
 
     def init(self) -> None:
         """The kernel has introduced itself."""
@@ -102,7 +100,7 @@ class Operations(pyfuse3.Operations):
         text = _known_name(name)
         node = None if text is None else await directory.lookup(text)
         if node is None:
-            return _absence(directory.names_valid_s)
+            return absence(directory.names_valid_s)
         return self._remember(node, directory.names_valid_s)
 
     @silencing
@@ -128,14 +126,14 @@ class Operations(pyfuse3.Operations):
     ) -> EntryAttributes:
         """Changes mode, size and times; owner and group only to what they are."""
         node = self._node(inode)
-        if (fields.update_uid and attr.st_uid != self._uid) or (
-            fields.update_gid and attr.st_gid != self._gid
+        if (fields.update_uid and attr.st_uid != self._owner.uid) or (
+            fields.update_gid and attr.st_gid != self._owner.gid
         ):
             raise FUSEError(errno.EPERM)
         change = AttributeChange(
             mode=stat.S_IMODE(attr.st_mode) if fields.update_mode else None,
             size=attr.st_size if fields.update_size else None,
-            mtime_ms=attr.st_mtime_ns // _NS_IN_MS if fields.update_mtime else None,
+            mtime_ms=attr.st_mtime_ns // NS_IN_MS if fields.update_mtime else None,
         )
         if change != AttributeChange():
             opened = None if fh is None else self._files[fh].file
@@ -363,16 +361,7 @@ class Operations(pyfuse3.Operations):
     @answering
     async def statfs(self, ctx: RequestContext) -> StatvfsData:
         """Speaks for the store's disk."""
-        disk, answer = os.statvfs(self._store), pyfuse3.StatvfsData()
-        answer.f_bsize, answer.f_frsize = disk.f_bsize, disk.f_frsize
-        answer.f_blocks, answer.f_bfree, answer.f_bavail = (
-            disk.f_blocks,
-            disk.f_bfree,
-            disk.f_bavail,
-        )
-        answer.f_files, answer.f_ffree, answer.f_favail = disk.f_files, disk.f_ffree, disk.f_favail
-        answer.f_namemax = 255
-        return answer
+        return disk_figures(self._store)
 
     async def release_all(self) -> None:
         """Releases what the kernel did not come to release before the mount ended."""
@@ -413,22 +402,7 @@ class Operations(pyfuse3.Operations):
         return self._entry(inode, attributes if known is node else known.attributes(), name_valid_s)
 
     def _entry(self, inode: int, attributes: Attributes, name_valid_s: float) -> EntryAttributes:
-        entry = EntryAttributes()
-        entry.st_ino = inode
-        entry.entry_timeout = name_valid_s
-        entry.attr_timeout = attributes.valid_s
-        entry.st_mode = attributes.mode
-        entry.st_uid = self._uid
-        entry.st_gid = self._gid
-        size = attributes.size
-        entry.st_size = size
-        entry.st_blksize = _IO_SIZE
-        entry.st_blocks = -(-size // _STAT_BLOCK_SIZE)
-        mtime_ns = attributes.mtime_ms * _NS_IN_MS
-        entry.st_atime_ns = mtime_ns
-        entry.st_mtime_ns = mtime_ns
-        entry.st_ctime_ns = attributes.ctime_ms * _NS_IN_MS
-        return entry
+        return entry_attributes(inode, attributes, self._owner, name_valid_s)
 
 
 @contextlib.contextmanager
@@ -442,16 +416,6 @@ def _looked_up_again() -> Iterator[None]:
         yield
     except EntryMissing:
         raise FUSEError(errno.ESTALE) from None
-
-
-def _absence(valid_s: float) -> EntryAttributes:
-    """The answer that there is no such name: cached only where it will be taken back."""
-    if not valid_s:
-        raise FUSEError(errno.ENOENT)
-    entry = EntryAttributes()
-    entry.st_ino = 0
-    entry.entry_timeout = valid_s
-    return entry
 
 
 def _known_name(name: bytes) -> str | None:

@@ -47,7 +47,7 @@ def archive_tree(
     version: int | None = None,
 ) -> Directory:
     """The root of a mount that shows one archive read-only."""
-    view = ArchiveView(source, room=room, deadlines=deadlines, version=version)
+    view = ArchiveView(lambda: source, room=room, deadlines=deadlines, version=version)
     return ArchiveDirectory(view, archive_top(source.archive.key, version))
 
 

@@ -93,7 +93,8 @@ class Daemon:
         await self.mounted.invalidator.told()
 
     def root(self) -> Directory:
-        view = ArchiveView(LocalSource(self.archive), room=self.room, deadlines=Deadlines())
+        source = LocalSource(self.archive)
+        view = ArchiveView(lambda: source, room=self.room, deadlines=Deadlines())
         return FixedDirectory(
             TOP,
             {
