@@ -6,9 +6,10 @@ told here, and exactly what it touches is forgotten: the name in its directory, 
 pages of the inode. What the kernel never saw costs nothing.
 
 A notification can block until a request that is being answered is done (it waits for the lock of
-the directory or of a page), so notifications are sent from a thread, never from the task that
-answers. They are kept in order and made once: what is pending is a set, bounded by what the kernel
-knows.
+the directory or of a page, and that request perhaps for a peer). So notifications are sent from
+threads, never from the task that answers, and one thread for each space, so that an archive whose
+reader waits holds up no other. Within a space they are kept in order and made once: what is pending
+is a set, bounded by what the kernel knows.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_THREADS = 64
+
 _Notification = tuple[int, bytes | None]  # a directory's inode and a name; or an inode
 
 
@@ -43,19 +46,19 @@ class Invalidator:
 
     def __init__(self, inodes: InodeTable) -> None:
         self._inodes = inodes
-        self._pending: dict[_Notification, None] = {}
+        self._pending: dict[bytes, dict[_Notification, None]] = {}  # by space
+        self._telling: set[bytes] = set()  # spaces whose thread is at work
+        self._threads = trio.CapacityLimiter(_THREADS)
         self._answered: dict[trio.lowlevel.Task, bytes] = {}
         self._changes: Counter[bytes] = Counter()
-        self._asked = 0  # changes told to us
-        self._sent = 0  # of these, told to the kernel
         self._wake = trio.Event()
-        self._sent_more = trio.Event()
+        self._told = trio.Event()  # set, and made anew, whenever a space is done
 
     def content_changed(self, identity: Identity) -> None:
         """Size, times, mode or content of a node are no longer what they were."""
         inode = self._inodes.find(identity)
         if inode is not None:
-            self._add((inode, None))
+            self._add(identity.space, (inode, None))
 
     def node_changed(self, node: Node) -> None:
         """A node is no longer what it was, or is gone."""
@@ -66,7 +69,7 @@ class Invalidator:
         """A name has come, gone, or stands for something else."""
         inode = self._inodes.find(parent)
         if inode is not None:
-            self._add((inode, name.encode()))
+            self._add(parent.space, (inode, name.encode()))
 
     def archive_changed(self, top: Identity, changes: Iterable[Change]) -> None:
         """An archive has a new version, and the archive's views show it already.
@@ -123,28 +126,38 @@ class Invalidator:
         except (FileNotFoundError, EntryMissing):
             return False
 
-    async def told(self) -> None:
-        """Returns when the kernel knows of all changes until now."""
-        goal = self._asked
-        while self._sent < goal:
-            await self._sent_more.wait()
+    async def told(self, space: bytes | None = None) -> None:
+        """Returns when the kernel knows of all changes until now: of a space, or of all."""
+        while self._untold(space):
+            await self._told.wait()
+
+    def _untold(self, space: bytes | None) -> bool:
+        if space is None:
+            return bool(self._pending or self._telling)
+        return space in self._pending or space in self._telling
 
     async def run(self) -> None:
         """Tells the kernel, until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            batch, self._pending = list(self._pending), {}
-            goal = self._asked
-            # Cut off only when the mount ends and the kernel did not let go of the thread in time.
-            await trio.to_thread.run_sync(_notify, batch, abandon_on_cancel=True)
-            self._sent = goal
-            self._sent_more.set()
-            self._sent_more = trio.Event()
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                for space in self._pending.keys() - self._telling:
+                    self._telling.add(space)
+                    nursery.start_soon(self._tell, space)
 
-    def _add(self, notification: _Notification) -> None:
-        self._pending[notification] = None
-        self._asked += 1
+    async def _tell(self, space: bytes) -> None:
+        while batch := self._pending.pop(space, None):
+            # Cut off only when the mount ends and the kernel did not let go of the thread in time.
+            await trio.to_thread.run_sync(
+                _notify, list(batch), abandon_on_cancel=True, limiter=self._threads
+            )
+        self._telling.discard(space)
+        self._told.set()
+        self._told = trio.Event()
+
+    def _add(self, space: bytes, notification: _Notification) -> None:
+        self._pending.setdefault(space, {})[notification] = None
         self._wake.set()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import re
 import stat
+from functools import partial
 from typing import TYPE_CHECKING
 
 from datfs.fs.archive_view import ArchiveView, Deadlines
@@ -23,13 +24,13 @@ from datfs.fs.node import (
     OpenFile,
     refuse,
 )
-from datfs.fs.virtual import ComputedFile, TextFile, as_json
+from datfs.fs.virtual import ComputedDirectory, ComputedFile, TextFile, as_json
 from datfs.fs.working_view import WorkingView
 from datfs.hyperdrive.path_rules import is_visible
 from datfs.staging.working_archive import WorkingArchive
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from datfs.fs.ports import ArchiveSource, LobbyView, PeerView, World
     from datfs.fs.waiting import WaitingRoom
@@ -180,7 +181,9 @@ class LobbyTop(UnionDirectory):
         self._own: dict[str, Node] = {
             "new-offer": ComputedFile(own.child("new-offer"), lobby.new_offer),
             "state": TextFile(own.child("state"), lambda: f"{lobby.state()}\n".encode()),
-            "peers": PeersDirectory(own.child("peers"), lobby),
+            "peers": ComputedDirectory(
+                own.child("peers"), partial(_peers, own.child("peers"), lobby)
+            ),
         }
 
     async def lookup(self, name: str) -> Node | None:
@@ -200,66 +203,30 @@ class LobbyTop(UnionDirectory):
         return super()._writer(name)
 
 
-class PeersDirectory(Directory):
+def _peers(here: Identity, lobby: LobbyView) -> Mapping[str, Node]:
     """`peers/`: a directory for each peer of the lobby."""
-
-    __slots__ = ("_lobby",)
-
-    def __init__(self, identity: Identity, lobby: LobbyView) -> None:
-        super().__init__(identity)
-        self._lobby = lobby
-
-    def attributes(self) -> Attributes:
-        """Anybody may look, nobody may change."""
-        return Attributes(mode=stat.S_IFDIR | 0o555)
-
-    async def lookup(self, name: str) -> Node | None:
-        """The peer of an identity key."""
-        if not _KEY.fullmatch(name):
-            return None
-        peer = self._lobby.peer(bytes.fromhex(name))
-        return None if peer is None else self._peer(name, peer)
-
-    def entries(self) -> Iterator[tuple[str, Node]]:
-        """All peers that have a directory."""
-        for key in self._lobby.peers():
-            peer = self._lobby.peer(key)
-            if peer is not None:
-                yield key.hex(), self._peer(key.hex(), peer)
-
-    def _peer(self, name: str, peer: PeerView) -> Node:
-        return PeerDirectory(self.identity.child(name), peer, name)
-
-
-class PeerDirectory(Directory):
-    """`peers/HASH/`: what is known of a peer, and the pipes of its channel."""
-
-    __slots__ = ("_name", "_peer")
-
-    def __init__(self, identity: Identity, peer: PeerView, name: str) -> None:
-        super().__init__(identity)
-        self._peer = peer
-        self._name = name
-
-    def attributes(self) -> Attributes:
-        """Anybody may look, nobody may change."""
-        return Attributes(mode=stat.S_IFDIR | 0o555)
-
-    async def lookup(self, name: str) -> Node | None:
-        """One of the files; which there are changes with the peer's state."""
-        return dict(self.entries()).get(name)
-
-    def entries(self) -> Iterator[tuple[str, Node]]:
-        """State, figures, presence, profile, and the FIFOs as links."""
-        peer, here = self._peer, self.identity
-        yield "state", TextFile(here.child("state"), lambda: f"{peer.state()}\n".encode())
-        yield "stats.json", TextFile(here.child("stats.json"), lambda: as_json(peer.stats()))
-        if peer.session_data() is not None:
-            yield (
-                "session-data",
-                TextFile(here.child("session-data"), lambda: peer.session_data() or b""),
+    nodes: dict[str, Node] = {}
+    for key in lobby.peers():
+        peer = lobby.peer(key)
+        if peer is not None:
+            name = key.hex()
+            nodes[name] = ComputedDirectory(
+                here.child(name), partial(_peer_files, here.child(name), name, peer)
             )
-        profile = f"../../../../dat/{self._name}/profile.json"
-        yield "profile.json", Link(here.child("profile.json"), profile)
-        for name, path in peer.pipes().items():
-            yield name, Link(here.child(name), str(path))
+    return nodes
+
+
+def _peer_files(here: Identity, name: str, peer: PeerView) -> Mapping[str, Node]:
+    """`peers/HASH/`: what is known of a peer, and the pipes of its channel as links."""
+    nodes: dict[str, Node] = {
+        "state": TextFile(here.child("state"), lambda: f"{peer.state()}\n".encode()),
+        "stats.json": TextFile(here.child("stats.json"), lambda: as_json(peer.stats())),
+        "profile.json": Link(here.child("profile.json"), f"../../../../dat/{name}/profile.json"),
+    }
+    if peer.session_data() is not None:
+        nodes["session-data"] = TextFile(
+            here.child("session-data"), lambda: peer.session_data() or b""
+        )
+    for pipe, path in peer.pipes().items():
+        nodes[pipe] = Link(here.child(pipe), str(path))
+    return nodes

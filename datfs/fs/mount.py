@@ -91,25 +91,24 @@ def check_mountpoint(
         MountError: One sentence that says what is wrong and what to do.
     """
     path = Path(os.path.abspath(mountpoint))
-    busy = kernel.find_mount(path, table)  # before any stat: a dead mount would fail or hang it
-    if busy is not None:
-        raise MountError(
-            f"{path} has a file system mounted already ({busy.filesystem}); "
-            f"unmount it with `fusermount3 -u {path}` or choose another directory"
-        )
+    _check_not_mounted(path, table)  # before any stat: a dead mount would fail or hang it
     if not path.exists():
         raise MountError(f"the mountpoint {path} does not exist; make it with `mkdir -p {path}`")
     if not path.is_dir():
         raise MountError(f"the mountpoint {path} is not a directory")
     path = path.resolve()
-    busy = kernel.find_mount(path, table)
-    if busy is not None:
-        raise MountError(
-            f"{path} has a file system mounted already ({busy.filesystem}); "
-            f"unmount it with `fusermount3 -u {path}` or choose another directory"
-        )
+    _check_not_mounted(path, table)
     _check_fuse(device)
     return path
+
+
+def _check_not_mounted(path: Path, table: Path) -> None:
+    mounted = kernel.find_mount(path, table)
+    if mounted is not None:
+        raise MountError(
+            f"{path} has a file system mounted already ({mounted.filesystem}); "
+            f"unmount it with `fusermount3 -u {path}` or choose another directory"
+        )
 
 
 def _check_fuse(device: Path) -> None:

@@ -239,7 +239,7 @@ class Operations(pyfuse3.Operations):
         self.inodes.moved(source.identity.child(old), target.identity.child(new))
         if is_stale:
             self.invalidator.content_changed(target.identity.child(new))
-            await self.invalidator.told()
+            await self.invalidator.told(target.identity.space)
 
     @answering
     async def link(
@@ -297,7 +297,7 @@ class Operations(pyfuse3.Operations):
         if is_stale:
             # Who opens the file after close(2) must see it as it is now.
             self.invalidator.node_changed(opened.node)
-            await self.invalidator.told()
+            await self.invalidator.told(opened.space)
 
     @answering
     async def fsync(self, fh: FileHandleT, datasync: bool) -> None:

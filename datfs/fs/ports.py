@@ -92,6 +92,22 @@ class LobbyView(Protocol):
         """One of these peers."""
 
 
+class SessionDataView(Protocol):
+    """Session data (DEP-0006): what we say on an archive's connections, and what others say."""
+
+    def archives(self) -> Iterable[bytes]:
+        """The keys of the archives that are replicated now."""
+
+    def said(self, key: bytes) -> bytes:
+        """What was last said on an archive's connections; empty at first."""
+
+    async def say(self, key: bytes, payload: bytes) -> None:
+        """Says something on all connections of an archive, now and on later ones."""
+
+    def heard(self) -> Mapping[str, bytes]:
+        """What each connection said last, by a name of the connection that is no path."""
+
+
 class StatusView(Protocol):
     """What `.datfs/` tells of the running daemon."""
 
@@ -100,6 +116,10 @@ class StatusView(Protocol):
 
     def peers(self) -> list[Mapping[str, object]]:
         """`peers.json`."""
+
+    @property
+    def session_data(self) -> SessionDataView:
+        """What is said beside the archives."""
 
     @property
     def events(self) -> Path:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import stat
+from functools import partial
 from typing import TYPE_CHECKING
 
 from datfs.fs.archive_view import ArchiveDirectory, ArchiveView, Deadlines
 from datfs.fs.dat_directory import DatDirectory, archive_top
 from datfs.fs.lobby_directory import LobbiesDirectory
-from datfs.fs.node import Attributes, Directory, Identity, Link, Node
-from datfs.fs.virtual import FixedDirectory, GrowingFile, TextFile, as_json
+from datfs.fs.node import Directory, Identity, Link, Node
+from datfs.fs.status_directory import status_directory
+from datfs.fs.virtual import ComputedDirectory, FixedDirectory
 from datfs.fs.working_view import WorkingDirectory, WorkingView
 from datfs.hyperdrive.path_rules import is_visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
 
     from datfs.fs.ports import ArchiveSource, World
     from datfs.fs.waiting import WaitingRoom
@@ -27,14 +28,15 @@ ME_TOP = Identity(b"me", "")
 
 def world_tree(world: World, *, room: WaitingRoom, deadlines: Deadlines) -> Directory:
     """The root of a user's whole world."""
+    friends = _TOP.child("friends")
     return FixedDirectory(
         _TOP,
         {
             "me": WorkingDirectory(WorkingView(world.me), ME_TOP),
-            "friends": FriendsDirectory(_TOP.child("friends"), world),
+            "friends": ComputedDirectory(friends, partial(_friends, friends, world)),
             "dat": DatDirectory(_TOP.child("dat"), world, room=room, deadlines=deadlines),
             "lobby": LobbiesDirectory(_TOP.child("lobby"), world, room=room, deadlines=deadlines),
-            ".datfs": _status_directory(_TOP.child(".datfs"), world),
+            ".datfs": status_directory(_TOP.child(".datfs"), world.identity, world.status),
         },
     )
 
@@ -56,43 +58,10 @@ def working_tree(working: WorkingArchive) -> Directory:
     return WorkingDirectory(WorkingView(working), ME_TOP)
 
 
-class FriendsDirectory(Directory):
-    """`friends/`: a link into `dat/` for each friend."""
-
-    __slots__ = ("_world",)
-
-    def __init__(self, identity: Identity, world: World) -> None:
-        super().__init__(identity)
-        self._world = world
-
-    def attributes(self) -> Attributes:
-        """Anybody may look; friends are changed in profile.json."""
-        return Attributes(mode=stat.S_IFDIR | 0o555)
-
-    async def lookup(self, name: str) -> Node | None:
-        """The friend of a name."""
-        return dict(self.entries()).get(name)
-
-    def entries(self) -> Iterator[tuple[str, Node]]:
-        """All friends; their names come from other people's files."""
-        for name, key in self._world.friends().items():
-            if is_visible(name):
-                yield name, Link(self.identity.child(name), f"../dat/{key.hex()}")
-
-
-def _status_directory(here: Identity, world: World) -> Directory:
-    status = world.status
-
-    def text(name: str, content: str) -> Node:
-        return TextFile(here.child(name), lambda: content.encode() + b"\n")
-
-    return FixedDirectory(
-        here,
-        {
-            "identity": text("identity", world.identity.hex()),
-            "version": text("version", status.version),
-            "status.json": TextFile(here.child("status.json"), lambda: as_json(status.status())),
-            "peers.json": TextFile(here.child("peers.json"), lambda: as_json(status.peers())),
-            "events": GrowingFile(here.child("events"), status.events),
-        },
-    )
+def _friends(here: Identity, world: World) -> Mapping[str, Node]:
+    """`friends/`: a link into `dat/` for each; their names come from other people's files."""
+    return {
+        name: Link(here.child(name), f"../dat/{key.hex()}")
+        for name, key in world.friends().items()
+        if is_visible(name)
+    }

@@ -52,6 +52,28 @@ class FixedDirectory(Directory):
         return self._children.items()
 
 
+class ComputedDirectory(Directory):
+    """A directory whose names are computed, shortly, whenever it is asked for them."""
+
+    __slots__ = ("_children",)
+
+    def __init__(self, identity: Identity, children: Callable[[], Mapping[str, Node]]) -> None:
+        super().__init__(identity)
+        self._children = children
+
+    def attributes(self) -> Attributes:
+        """Anybody may look, nobody may change."""
+        return Attributes(mode=stat.S_IFDIR | 0o555)
+
+    async def lookup(self, name: str) -> Node | None:
+        """One of the nodes that there are now."""
+        return self._children().get(name)
+
+    def entries(self) -> Iterable[tuple[str, Node]]:
+        """The nodes that there are now."""
+        return self._children().items()
+
+
 class TextFile(File):
     """A file whose content is computed, shortly, whenever it is asked for."""
 

@@ -29,7 +29,7 @@ from tests.fs.serving import LocalSource, run
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from datfs.fs.ports import ArchiveSource, LobbyView, PeerView, StatusView
+    from datfs.fs.ports import ArchiveSource, LobbyView, PeerView, SessionDataView, StatusView
     from datfs.hyperdrive.stat import Stat
     from datfs.staging.working_archive import WorkingArchive
 
@@ -121,13 +121,34 @@ class Lobby:
         return self._peer if identity == self._world.friend.archive.key else None
 
 
+class SessionData:
+    """Says nothing to anybody, and hears itself."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._said = b""
+
+    def archives(self) -> Iterable[bytes]:
+        return [self._key]
+
+    def said(self, key: bytes) -> bytes:
+        return self._said
+
+    async def say(self, key: bytes, payload: bytes) -> None:
+        self._said = payload
+
+    def heard(self) -> Mapping[str, bytes]:
+        return {"1": self._said, "../evil": b""}
+
+
 class Status:
     """What the daemon says of itself."""
 
     version = "0.0"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, key: bytes) -> None:
         self.events = folder / "events"
+        self.session_data: SessionDataView = SessionData(key)
 
     def status(self) -> Mapping[str, object]:
         return {"archives": 1}
@@ -146,7 +167,7 @@ class World:
         self.me = working_archive(mine, folder / "me", rules=NoRules(), on_commit=_ignore)
         own = working_archive(lobby, folder / "lb", rules=NoRules(), on_commit=_ignore)
         self.friend: ArchiveSource = LocalSource(open_folder(folder / "friend"))
-        self.status: StatusView = Status(folder)
+        self.status: StatusView = Status(folder, self.friend.archive.key)
         self._lobby = Lobby(self, own, self.friend)
         blockless = open_folder(folder / "blockless")
         content = blockless.content

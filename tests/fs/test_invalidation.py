@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import stat
+import threading
 
 import pyfuse3
 import pytest
@@ -40,10 +41,13 @@ class Kernel:
     def __init__(self) -> None:
         self.forgotten: list[tuple[int, bytes | None]] = []
         self.error: OSError | None = None
+        self.stuck: dict[int, threading.Event] = {}  # inodes with a request in work
 
     def inode(self, inode: int) -> None:
         if self.error is not None:
             raise self.error
+        if inode in self.stuck:
+            self.stuck[inode].wait(10)
         self.forgotten.append((inode, None))
 
     def entry(self, inode: int, name: bytes) -> None:
@@ -158,6 +162,22 @@ async def test_pending_changes_are_told_once(invalidator: Invalidator, kernel: K
         invalidator.content_changed(TOP.child("g"))
     await invalidator.told()
     assert len(kernel.forgotten) == 1
+
+
+async def test_archive_whose_reader_waits_holds_up_no_other(
+    invalidator: Invalidator, table: InodeTable, kernel: Kernel, archive: dict[str, int]
+) -> None:
+    other = Entry(archive, "/g")
+    other.identity = Identity(b"other", "/g")
+    inode, _ = table.remember(other)
+    kernel.stuck[_inode(table, "/g")] = threading.Event()
+    invalidator.content_changed(TOP.child("g"))
+    invalidator.content_changed(other.identity)
+    await invalidator.told(b"other")
+    assert kernel.forgotten == [(inode, None)]
+    kernel.stuck[_inode(table, "/g")].set()
+    await invalidator.told()
+    assert len(kernel.forgotten) == 2
 
 
 async def test_inode_that_the_kernel_has_forgotten_is_no_error(

@@ -187,6 +187,21 @@ def test_peer_directory(mount: Mount) -> None:
     assert out == "hello\n"
 
 
+def test_session_data(mount: Mount) -> None:
+    top = mount.path / ".datfs"
+    ours = f"archives/{FRIEND}/session-data"
+    assert os.listdir(top / "archives") == [FRIEND]
+    assert os.listdir(top / "connections") == ["1"]
+    assert (top / ours).read_bytes() == b""
+    good(top, f"printf here > {ours}")
+    assert (top / ours).read_bytes() == b"here"
+    assert (top / "connections" / "1" / "session-data").read_bytes() == b"here"
+    assert (top / ours).stat().st_size == 4
+    good(top, f"head -c 256 /dev/zero > {ours}")
+    assert "Message too long" in sh(top, f"head -c 257 /dev/zero > {ours}").stderr
+    assert len((top / ours).read_bytes()) == 256
+
+
 def test_nothing_unforeseen_was_logged(mount: Mount) -> None:
     """Must stay the last test that uses the shared mount."""
     assert "Traceback" not in mount.log.read_text()
