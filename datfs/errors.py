@@ -52,7 +52,7 @@ class HypercoreError(DatfsError):
 
 
 class StorageDamaged(HypercoreError):
-    """A store file contradicts the others and was left as it is; names the file and what is wrong."""
+    """A store file contradicts the others and was left as it is; names it and what is wrong."""
 
     exit_code = 74
 

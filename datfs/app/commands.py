@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from datfs.app.events import GAP
 from datfs.app.identity_rules import SESSION_PATH
 from datfs.app.own_archive import commit_everything
 from datfs.encoding.dat_url import parse_dat_url
@@ -89,7 +90,8 @@ class GeneralCommands:
             return
         async for event in self._events.follow(after if follow else after or 0):
             yield event
-            if not follow and event.get("n", event.get("to", 0)) >= last:
+            number: int = event["to"] if event["event"] == GAP else event["n"]
+            if not follow and number >= last:
                 return
 
     async def wait(self, params: Params) -> dict[str, Any]:

@@ -187,7 +187,7 @@ class SessionService:
     async def _start(self, session: Session) -> None:
         key = session.url.key
         pair = self._next_pair
-        rules = LobbyRules(None)
+        rules = LobbyRules()
         if pair is not None and pair.public_key == key:
             self._archives.create_own(pair, rules=rules)
             self._next_pair = None

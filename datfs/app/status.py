@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import datfs
 from datfs.app.own_archive import wall_clock_ms
+from datfs.app.presence import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,13 @@ class Status:
         self._archives = archives
         self._swarm = swarm
         self._session = session
+        self._presence = Presence(archives)
         self._started_ms = wall_clock_ms()
+
+    @property
+    def session_data(self) -> Presence:
+        """What is said beside the archives."""
+        return self._presence
 
     @property
     def version(self) -> str:

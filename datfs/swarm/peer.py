@@ -237,6 +237,12 @@ class Peer:
             else:
                 self.open_feed(replica)
 
+    def _open_new_feeds(self, topic: Topic) -> None:
+        """Open what was added to the topic before it knew of this connection."""
+        for discovery_key, replica in list(topic.feeds.items()):
+            if discovery_key in topic.everywhere or discovery_key in self._announced:
+                self.open_feed(replica)
+
     def _converse(self, replica: FeedReplica) -> None:
         discovery_key = replica.feed.discovery_key
         connection = self._connection
@@ -353,6 +359,7 @@ class Peer:
                 return
             other._end(Ended(words="another connection to this peer was kept", duplicate_of=self))
         topic.peers.add(self)
+        self._open_new_feeds(topic)
         topic.on_peers()
         if topic.session_data is not None:
             self.send_session_data(topic.session_data)

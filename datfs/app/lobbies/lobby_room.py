@@ -253,7 +253,7 @@ class LobbyRoom:
         if self.files.own is None:
             own = parts.archives.create_own(
                 KeyPair.generate(),
-                rules=LobbyRules(parts.identity.public_key),
+                rules=LobbyRules(),
                 topic_key=self.key,
             )
             self._remember(own.key)
@@ -313,9 +313,7 @@ class LobbyRoom:
         Raises:
             DatfsError: that archive cannot be opened.
         """
-        own = await self._parts.archives.open_own(
-            writer, rules=LobbyRules(self._parts.identity.public_key), topic_key=self.key
-        )
+        own = await self._parts.archives.open_own(writer, rules=LobbyRules(), topic_key=self.key)
         self._take_writer(own)
         self.join(fresh=False)
 

@@ -1,10 +1,14 @@
-"""What is checked in the archives that a lobby is written in: signals must be signals."""
+"""What is checked in the archives that a lobby is written in: signals must be signals.
+
+Whose name a path is, the lobby's directory decides before it hands out the archive; the daemon
+itself also writes names that no person may.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datfs.lobby.names import SignalKind, check_writable, parse_signal_name
+from datfs.lobby.names import SignalKind, parse_signal_name
 from datfs.lobby.signal import SIGNAL_LIMIT_BYTES, parse_answer, parse_beacon, parse_offer
 
 if TYPE_CHECKING:
@@ -18,18 +22,10 @@ _CHECKS: Mapping[SignalKind, Callable[[bytes], object]] = {
 
 
 class LobbyRules:
-    """`FileRules` of a lobby's host archive or of a guest's writer archive.
-
-    Args:
-        writer: the guest's identity key; None for the host.
-    """
-
-    def __init__(self, writer: bytes | None) -> None:
-        self._writer = writer
+    """`FileRules` of a lobby's host archive or of a guest's writer archive."""
 
     def may_create(self, path: str) -> None:
-        """Let everybody make the names that are theirs; raises NotYours."""
-        check_writable(path.removeprefix("/"), writer=self._writer)
+        """Allow every name."""
 
     def max_checked_size(self, path: str) -> int | None:
         """Check signals, up to their limit."""
