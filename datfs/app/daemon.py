@@ -24,6 +24,7 @@ import trio
 
 from datfs.app.archives import Archives
 from datfs.app.commands import GeneralCommands, WorldCommands
+from datfs.app.containment import contained
 from datfs.app.control import ControlServer
 from datfs.app.events import EventLog
 from datfs.app.friends import Friends
@@ -213,8 +214,9 @@ class _Daemon:
             lobbies = Lobbies(parts)
             friends = Friends(me, self._archives, self._ticker.tick)
             self._on_archive_change += [friends.archive_changed, lobbies.archive_changed]
-            await nursery.start(session.run, me)
-            nursery.start_soon(friends.run)
+            await session.begin(me)
+            nursery.start_soon(contained, events, "the session", session.run, me)
+            nursery.start_soon(contained, events, "friends", friends.run)
             await self._return_to_lobbies(lobbies)
             status = self._status(key, session)
             world = World(me, self._archives, friends, lobbies, status)

@@ -109,15 +109,15 @@ class SessionService:
             lobby_key=lobby_key, last_update_ms=wall_clock_ms(), peers=self._peers
         )
 
-    async def run(
-        self, me: OwnArchive, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Follow session.json until cancelled; started once what was left over is dealt with."""
+    async def begin(self, me: OwnArchive) -> None:
+        """Deal with a session that an earlier mount left: go on with it, or end it."""
         self._me = me
         me.on_commit.append(self._committed)
         await self._end_what_is_old(me)
         await self._follow(me)
-        task_status.started()
+
+    async def run(self, me: OwnArchive) -> None:
+        """Follow session.json until cancelled."""
         while True:
             due = math.inf if self._hosting is None else self._hosting.heartbeat.next_write_s
             with trio.move_on_at(due):

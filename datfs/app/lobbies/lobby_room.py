@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from datfs.app.containment import contained
 from datfs.app.lobbies.joins import TopicJoinReceiver, TopicJoinSender
 from datfs.app.lobbies.lobby_archives import LobbyArchives
 from datfs.app.lobbies.peer_rooms import PeerRooms
@@ -81,7 +82,10 @@ class LobbyRoom:
         self._parts = parts
         self.files = LobbyArchives(key, parts.archives)
         self._rooms = PeerRooms(
-            parts.home.runtime / "lobby" / key.hex()[:16], parts.nursery, parts.on_change
+            parts.home.runtime / "lobby" / key.hex()[:16],
+            parts.nursery,
+            parts.events,
+            parts.on_change,
         )
         self._events = _LobbyEvents(parts.events, key)
         self._host: Host[PeerConnection] | None = None
@@ -212,18 +216,30 @@ class LobbyRoom:
             peers_changed=peers_changed,
         )
         ended = trio.Event()
+        begun = trio.Event()
+        failed: list[DatfsError] = []
 
-        async def serve(*, task_status: trio.TaskStatus[None]) -> None:
+        async def serve() -> None:
             try:
-                await host.run(task_status=task_status)
+                async with trio.open_nursery() as nursery:
+                    await nursery.start(host.run)
+                    begun.set()
+            except* DatfsError as group:
+                failed.extend(error for error in group.exceptions if isinstance(error, DatfsError))
+                if begun.is_set():  # else whoever began it tells
+                    self._events.append("lobby-failed", reason=str(failed[0]))
             finally:
                 joins.close()
                 self._host = None
+                begun.set()
                 ended.set()
                 parts.on_change()
 
         self._host, self._host_ended = host, ended
-        await parts.nursery.start(serve)
+        parts.nursery.start_soon(contained, parts.events, f"lobby/{self.key.hex()}", serve)
+        await begun.wait()
+        if failed:
+            raise failed[0]
         parts.on_change()
 
     def set_max_peers(self, max_peers: int) -> None:
@@ -277,7 +293,14 @@ class LobbyRoom:
             status_changed=self._on_status,
         )
         self._guest, self._guest_ended = guest, trio.Event()
-        parts.nursery.start_soon(self._serve_guest, guest, self._guest_ended)
+        parts.nursery.start_soon(
+            contained,
+            parts.events,
+            f"lobby/{self.key.hex()}",
+            self._serve_guest,
+            guest,
+            self._guest_ended,
+        )
         parts.on_change()
 
     async def offer(self) -> None:

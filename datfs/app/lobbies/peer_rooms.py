@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from datfs.app.containment import contained
 from datfs.channels.peer_pipes import PeerPipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from datfs.app.events import EventLog
     from datfs.webrtc.peer_connection import PeerConnection
 
 
@@ -86,11 +88,19 @@ class PeerRooms:
     Args:
         folder: where the FIFOs lie, in the runtime directory.
         nursery: for the tasks that carry lines.
+        events: told if carrying lines fails.
         on_change: called when a peer's directory came or went.
     """
 
-    def __init__(self, folder: Path, nursery: trio.Nursery, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        nursery: trio.Nursery,
+        events: EventLog,
+        on_change: Callable[[], None],
+    ) -> None:
         self._folder = folder
+        self._events = events
         self._nursery = nursery
         self._on_change = on_change
         self._rooms: dict[bytes, PeerRoom] = {}
@@ -111,7 +121,9 @@ class PeerRooms:
             room = PeerRoom(PeerPipes(self._folder / identity.hex()))
             self._rooms[identity] = room
             room.take(peer)
-            self._nursery.start_soon(self._serve, identity, room)
+            self._nursery.start_soon(
+                contained, self._events, f"peers/{identity.hex()}", self._serve, identity, room
+            )
             self._on_change()
         else:
             room.take(peer)
