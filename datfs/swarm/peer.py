@@ -322,7 +322,8 @@ class Peer:
             return
         conversation = self._conversations.get(event.discovery_key)
         if conversation is not None:
-            if conversation.joined:
+            # Not opened then and joined now: this is the opening that the conversation began with.
+            if conversation.joined and event.opened:
                 conversation.end()
                 self._converse(conversation.replica)
             conversation.joined = True

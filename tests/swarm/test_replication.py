@@ -59,6 +59,30 @@ async def test_a_commit_reaches_the_reader_without_polling() -> None:
             assert await replica.read(entry.stat, 0, 100) == b"content"
 
 
+async def test_a_reader_who_comes_back_is_told_of_new_content_too() -> None:
+    """It knows both feeds when it dials, so they are opened together."""
+    own = own_archive(memory(), 10, {"/a": b"one"})
+    kept = memory()
+    async with host() as seed:
+        served = seed.serve(own)
+        async with host() as reader:
+            replica = reader.serve(Archive.create_remote(kept, own.key), download_all=True)
+            reader.dial(replica, seed.address)
+            await replica.ready()
+        await seed.until_peers(served, 0)
+        async with host() as reader:
+            replica = reader.serve(Archive.open(kept, key=own.key), download_all=True)
+            reader.dial(replica, seed.address)
+            await reader.until_peers(replica, 1)
+            await seed.until_peers(served, 1)
+            put(own, "/b", b"two")
+            served.committed()
+            await reader.until("/b")
+            entry = replica.archive.lookup("/b")
+            assert entry is not None
+            assert await replica.read(entry.stat, 0, 100) == b"two"
+
+
 async def test_a_whole_download_comes_from_two_peers_and_goes_on_to_a_fourth() -> None:
     own = own_archive(memory(), 3, {"/big": BIG, "/small": b"x"})
     async with host() as seed, host() as second, host() as third:
