@@ -4,8 +4,8 @@
 #   scripts/setup.sh          what a user needs; the command is then .venv/bin/datfs
 #   scripts/setup.sh --dev    also what the checks and tests need (the other scripts call this)
 #
-# Quick when nothing is missing. System packages come through apt-get, as root or with sudo;
-# elsewhere the script says what is missing. PYTHON names the interpreter to use.
+# Silent and quick when nothing is missing. System packages come through apt-get, as root or with
+# sudo; elsewhere the script says what is missing. PYTHON names the interpreter to use.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -62,18 +62,27 @@ missing_packages() {
 }
 
 install_packages() {
-  local as_root=()
+  local as_root=() log=.cache/setup.log
+  command -v apt-get >/dev/null || fail "please install what Debian calls: $*"
   if [ "$(id -u)" != 0 ]; then
-    command -v sudo >/dev/null || fail "please install as root: $*"
+    command -v sudo >/dev/null || fail "packages are missing, and sudo as well; please run as root:
+  apt-get update && apt-get install --no-install-recommends $*"
     as_root=(sudo)
   fi
-  command -v apt-get >/dev/null || fail "please install what Debian calls: $*"
-  say "installing $*"
-  {
-    "${as_root[@]}" apt-get update -q
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-      apt-get install -q -y --no-install-recommends "$@"
-  } >&2
+  mkdir -p .cache
+  say "installing $* (this may take a minute; $log tells more)"
+  "${as_root[@]}" apt-get update -q >"$log" 2>&1 ||
+    say "apt-get update failed; going on with the package lists that are here"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends "$@" >>"$log" 2>&1 ||
+    fail "apt-get install failed: $(tail -n 5 "$log")"
+}
+
+warn_if_unmountable() { # what no package brings
+  [ -e /dev/fuse ] || say "there is no /dev/fuse here, so nothing can be mounted; try modprobe" \
+    "fuse, and start a container with --device /dev/fuse --cap-add SYS_ADMIN"
+  [ -e /etc/mtab ] || say "there is no /etc/mtab here, without which fusermount3 cannot unmount" \
+    "for ordinary users; as root: ln -s /proc/self/mounts /etc/mtab"
 }
 
 stamp() { # what the environment was made from
@@ -86,7 +95,9 @@ current() { # whether the environment is what this call asks for
   [ -f "$made" ] && [ -x .venv/bin/python ] && [ "$(stamp 2>/dev/null)" = "$(cat "$made")" ]
 }
 
-packages=$(missing_packages | tr '\n' ' ')
+warn_if_unmountable
+[ -z "${PYTHON:-}" ] || usable_python "$PYTHON" || fail "PYTHON=$PYTHON is no Python 3.11 or newer"
+packages=$(missing_packages | xargs)
 # shellcheck disable=SC2086 # a list of words
 [ -z "$packages" ] || install_packages $packages
 
