@@ -369,6 +369,8 @@ class Archives:
         membership = self.membership(key)
         membership.used_at = trio.current_time()
         self._join(membership)
+        if not membership.topic.peers:
+            membership.topic.retry_now()
 
     def _join(self, membership: Membership) -> None:
         if not membership.joined:

@@ -109,6 +109,7 @@ class ArchiveView:
         """
         self.is_entered = True
         source = self.source
+        source.used()
         archive = source.archive
         if archive.version == 0 or not self._is_here(archive):
             async with self.room.seat(archive.key, self.deadlines.metadata_s):
@@ -253,6 +254,7 @@ class ArchiveFile(File):
         """Opens it for reading."""
         if wants_write(flags):
             refuse(errno.EROFS)
+        self._view.source.used()
         return _Reading(self, self._view)
 
     async def set_attributes(self, change: AttributeChange, opened: OpenFile | None) -> None:

@@ -186,6 +186,11 @@ class LobbyTop(UnionDirectory):
             ),
         }
 
+    async def ready(self) -> None:
+        """Waits for the host's first metadata; what is datfs's own is shown in any case."""
+        async with self._room.seat(self._lobby.key, self._deadlines.metadata_s):
+            await self._lobby.ready()
+
     async def lookup(self, name: str) -> Node | None:
         """A node of datfs's own, else what counts in the union."""
         return self._own.get(name) or self._counting(name)

@@ -24,6 +24,9 @@ class ArchiveSource(Protocol):
     def archive(self) -> Archive:
         """What is here of it."""
 
+    def used(self) -> None:
+        """Somebody looks into it: new versions are asked for, nothing waits for them."""
+
     async def ready(self) -> None:
         """Returns when there is a version to show, at once if one is here.
 
@@ -62,6 +65,13 @@ class LobbyView(Protocol):
     Who may write a name is decided by the name alone. A file has the same path in the lobby's
     directory and in the archive that holds it.
     """
+
+    @property
+    def key(self) -> bytes:
+        """Of the lobby."""
+
+    async def ready(self) -> None:
+        """Returns when the host's files are known, or nobody told them within the deadline."""
 
     def names(self, path: str) -> Iterable[str]:
         """The names that count in a directory ("/" or "/a/b") of the union."""

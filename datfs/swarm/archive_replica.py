@@ -112,6 +112,10 @@ class ArchiveReplica:
             self._announcer.committed(self.content)
         self._announcer.committed(self.metadata)
 
+    def used(self) -> None:
+        """Somebody looks into the archive."""
+        self._on_use()
+
     async def ready(self) -> None:
         """Wait until there is something to show.
 

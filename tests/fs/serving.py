@@ -54,6 +54,9 @@ class LocalSource:
     def __init__(self, archive: Archive) -> None:
         self.archive = archive
 
+    def used(self) -> None:
+        pass
+
     async def ready(self) -> None:
         if self.archive.version == 0:
             raise ArchiveUnreachable("nobody")

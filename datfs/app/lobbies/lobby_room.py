@@ -6,6 +6,7 @@ HASH.offer.bin) or hosting starts a service and tells anybody who we are.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from datfs.app.lobbies.lobby_archives import LobbyArchives
 from datfs.app.lobbies.peer_rooms import PeerRooms
 from datfs.app.lobbies.rules import LobbyRules
 from datfs.crypto.keys import KeyPair
-from datfs.errors import DatfsError, InvalidSignal, NotYours
+from datfs.errors import ArchiveUnreachable, DatfsError, InvalidSignal, NotYours
 from datfs.lobby.admission import WriterUsage
 from datfs.lobby.admission_request import AdmissionRequest
 from datfs.lobby.guest import Guest, GuestOptions
@@ -95,6 +96,11 @@ class LobbyRoom:
         self._status_changed = trio.Event()
 
     # --- the directory (fs.ports.LobbyView) ----------------------------------------------------
+
+    async def ready(self) -> None:
+        """Wait until the host's files are known, or nobody told them within the deadline."""
+        with contextlib.suppress(ArchiveUnreachable):
+            await self.files.ready()
 
     def names(self, path: str) -> Iterable[str]:
         """The names that count in a directory of the union, our own as they are edited."""
