@@ -136,7 +136,7 @@ class SessionService:
             return
         if remove:
             self._me.remove(SESSION_PATH)
-            await self._end_hosting()
+            await self._end_hosting("the mount ends")
 
     # --- within --------------------------------------------------------------------------------
 
@@ -171,7 +171,8 @@ class SessionService:
         if self._hosting is not None and (
             session is None or session.url.key != self._hosting.room.key
         ):
-            await self._end_hosting()
+            gone = me.read(SESSION_PATH) is None
+            await self._end_hosting(f"session.json {'is gone' if gone else 'has a mistake'}")
         if session is None:
             return
         if self._hosting is None:
@@ -206,14 +207,14 @@ class SessionService:
         self._hosting.heartbeat.peers_changed(self._peers)
         self._events.append("session-started", name=session.name, url=str(session.url))
 
-    async def _end_hosting(self) -> None:
+    async def _end_hosting(self, reason: str) -> None:
         hosting, self._hosting = self._hosting, None
         if hosting is None:
             return
         await hosting.room.end()
         self._peers = 0
         delete_secret(self._certificate_file(hosting.room.key))
-        self._events.append("session-ended", reason="session.json is gone")
+        self._events.append("session-ended", reason=reason)
 
     async def _beat(self, me: OwnArchive) -> None:
         hosting = self._hosting

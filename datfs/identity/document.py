@@ -49,7 +49,8 @@ class Document:
         try:
             value = json.loads(self._text, parse_constant=_refuse_constant)
         except json.JSONDecodeError as error:
-            self._refuse(f"line {error.lineno}, column {error.colno}", f"no JSON: {error.msg}")
+            what = error.msg.removesuffix(" at")
+            self._refuse(f"line {error.lineno}, column {error.colno}", f"no JSON: {what}")
         except ValueError as error:  # a constant that JSON lacks, or an endless number
             self._refuse("a number", str(error))
         except RecursionError:
