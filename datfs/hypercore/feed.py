@@ -180,6 +180,10 @@ class Feed:
         self._files.cut_signatures(self.length)
         self.read_only_reason = None
 
+    def forbid_appending(self, reason: str) -> None:
+        """Make the feed read-only until it is opened anew or `allow_appending` is called."""
+        self.read_only_reason = reason
+
     # --- writing -----------------------------------------------------------------------------
 
     def append(self, blocks: Sequence[Buffer]) -> int:

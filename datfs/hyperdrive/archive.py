@@ -195,6 +195,11 @@ class Archive:
         return max(0, self._applied - 1)
 
     @property
+    def applied_length(self) -> int:
+        """How many metadata blocks, the header among them, lookups take into account."""
+        return self._applied
+
+    @property
     def is_own(self) -> bool:
         """Whether the archive's secret key is here, even if it must not be used."""
         return self._content_key_pair is not None
@@ -213,6 +218,8 @@ class Archive:
             return "the archive belongs to somebody else, or its secret key is not here"
         if self.content is None:
             return "the archive's header is not here"
+        if self._applied < self.metadata.length and not self.metadata.has(self._applied):
+            return f"of its metadata, block {self._applied} is not here"
         return self.metadata.read_only_reason or self.content.read_only_reason
 
     # --- the tree ------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import trio
@@ -14,6 +15,7 @@ from datfs.swarm.read_ahead import ReadAhead
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from datfs.hypercore.feed import Feed
     from datfs.hyperdrive.archive import Archive, Change
     from datfs.hyperdrive.stat import Stat
     from datfs.swarm.announcer import Announcer
@@ -31,6 +33,8 @@ APPLY_LIMIT = 1000
 READ_AHEAD_BLOCKS = 1024
 """The most blocks that one read fetches ahead, however small they are."""
 
+log = logging.getLogger(__name__)
+
 
 class ArchiveReplica:
     """An archive that is replicated within a topic.
@@ -41,6 +45,8 @@ class ArchiveReplica:
         announcer: syncs what came and tells the peers.
         on_change: called with the changes of each new version of somebody else's archive.
         on_use: called when somebody looks into the archive.
+        on_overtaken: called with a feed of our own and the longer length that a peer has proved;
+            nothing is appended to the feed from then on.
         download_all: whether content is fetched as a whole, not only where it is read.
         everywhere: whether every connection of the topic carries it from the start.
         metadata_deadline_s, data_deadline_s: seconds; see `ready` and `read`.
@@ -54,6 +60,7 @@ class ArchiveReplica:
         *,
         on_change: Callable[[Sequence[Change]], None],
         on_use: Callable[[], None] = lambda: None,
+        on_overtaken: Callable[[Feed, int], None] = lambda _feed, _length: None,
         download_all: bool = False,
         everywhere: bool = True,
         metadata_deadline_s: float = METADATA_DEADLINE_S,
@@ -64,6 +71,7 @@ class ArchiveReplica:
         self._announcer = announcer
         self._on_change = on_change
         self._on_use = on_use
+        self._on_overtaken = on_overtaken
         self._download_all = download_all
         self._everywhere = everywhere
         self._metadata_deadline_s = metadata_deadline_s
@@ -71,12 +79,10 @@ class ArchiveReplica:
         self._read_ahead = ReadAhead()
         self._progress = trio.Event()
         self._complete_once = archive.version > 0
-        self.metadata = FeedReplica(
-            archive.metadata, on_blocks=self._metadata_arrived, download_all=True
-        )
+        self.metadata = self._replicate(archive.metadata, self._apply, download_all=True)
         self.content: FeedReplica | None = None
         topic.add_feed(self.metadata, everywhere=everywhere)
-        self._add_content()
+        self.committed()
 
     @property
     def key(self) -> bytes:
@@ -96,7 +102,7 @@ class ArchiveReplica:
     def want_all(self) -> None:
         """Fetch all content from now on, whether it is read or not."""
         self._download_all = True
-        if self.content is not None and not self.content.feed.writable:
+        if self.content is not None and not self.content.own:
             self.content.scheduler.download_all = True
             self.content.wake_peers()
 
@@ -108,9 +114,9 @@ class ArchiveReplica:
     def committed(self) -> None:
         """The own archive grew: sync it, then tell the peers."""
         self._add_content()
-        if self.content is not None:
-            self._announcer.committed(self.content)
-        self._announcer.committed(self.metadata)
+        for replica in reversed(self.feeds):  # what names a block comes after the block
+            if replica.own:
+                self._announcer.committed(replica)
 
     def used(self) -> None:
         """Somebody looks into the archive."""
@@ -124,9 +130,13 @@ class ArchiveReplica:
 
         Raises:
             ArchiveUnreachable: nobody gave anything within the deadline.
+            StorageDamaged: what is in the store of it contradicts itself.
+            OSError: the disk failed.
         """
         self._on_use()
-        if self.archive.writable or self._complete_once:
+        while not self.metadata.own and self._take_in():
+            await trio.lowlevel.checkpoint()
+        if self.metadata.own or self._complete_once:
             return
         self.topic.retry_now()
         with trio.move_on_after(self._metadata_deadline_s):
@@ -157,7 +167,7 @@ class ArchiveReplica:
         content = self.content
         if content is None:
             raise BlockUnavailable("the archive's content feed is not known yet")
-        if not content.feed.writable:
+        if not content.own:
             await self._fetch(content, stat, offset, size)
         return self.archive.read(stat, offset, size)
 
@@ -178,15 +188,43 @@ class ArchiveReplica:
         length = self.archive.metadata.length
         return length > 0 and self.archive.version == length - 1 and self.content is not None
 
-    def _metadata_arrived(self) -> None:
-        changes = self.archive.update(APPLY_LIMIT)
-        self._add_content()
-        if changes:
-            self._on_change(changes)
-        self._progress.set()
-        self._progress = trio.Event()
+    def _apply(self) -> bool:
+        """Take in metadata that came; what goes wrong here concerns this archive and no peer."""
+        try:
+            return self._take_in()
+        except Exception as error:
+            log.exception("the archive %s cannot be brought up to date", self.key.hex())
+            self.topic.note("archive", f"what came for it cannot be taken in: {error}")
+            return False
+
+    def _take_in(self) -> bool:
+        """Apply some of the metadata that is here; true if there may be more."""
+        before = self.archive.applied_length
+        if not self.archive.metadata.has(before):
+            return False
+        try:
+            changes = self.archive.update(APPLY_LIMIT)
+            self._add_content()
+            if changes:
+                self._on_change(changes)
+        finally:
+            self._progress.set()
+            self._progress = trio.Event()
+        return self.archive.applied_length > before
 
     def _add_content(self) -> None:
         if self.content is None and self.archive.content is not None:
-            self.content = FeedReplica(self.archive.content, download_all=self._download_all)
+            self.content = self._replicate(
+                self.archive.content, lambda: False, download_all=self._download_all
+            )
             self.topic.add_feed(self.content, everywhere=self._everywhere)
+
+    def _replicate(
+        self, feed: Feed, on_blocks: Callable[[], bool], *, download_all: bool
+    ) -> FeedReplica:
+        return FeedReplica(
+            feed,
+            on_blocks=on_blocks,
+            on_overtaken=lambda length: self._on_overtaken(feed, length),
+            download_all=download_all,
+        )

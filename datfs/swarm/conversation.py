@@ -12,7 +12,13 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from datfs.encoding import rle
-from datfs.errors import BlockMissing, EncodingError, ProofInvalid, RemoteProtocolError
+from datfs.errors import (
+    BlockMissing,
+    EncodingError,
+    HypercoreError,
+    ProofInvalid,
+    RemoteProtocolError,
+)
 from datfs.hypercore.merkle import Node
 from datfs.hypercore.proof import Proof
 from datfs.swarm.remote import PAGE_BLOCKS, WANT_LENGTH
@@ -27,6 +33,9 @@ if TYPE_CHECKING:
 
 MAX_QUEUED_REQUESTS = 4096
 """Requests of a peer that wait for an answer; one that asks for more is flooding us."""
+
+MAX_QUEUED_WANTS = 64
+"""The same for Want, whose answer may have 128 KiB; the original keeps 16 open."""
 
 _MAX_BITFIELD_BYTE_LENGTH = WANT_LENGTH // 8
 
@@ -55,7 +64,9 @@ class Conversation:
         self._send = send
         self._remote = replica.scheduler.add_peer(peer)
         self._requests: deque[messages.Request] = deque()
+        self._wants: deque[messages.Want] = deque()
         self._incoming: list[tuple[int, bytes, Proof]] = []
+        self._behind = True
         self._wanted = False
         self._told_length = False
         self._proving = False
@@ -90,7 +101,12 @@ class Conversation:
             case messages.Have():
                 self._on_have(message)
             case messages.Want():
-                self._on_want(message)
+                if len(self._wants) >= MAX_QUEUED_WANTS:
+                    raise RemoteProtocolError(
+                        f"more than {MAX_QUEUED_WANTS} Wants wait for an answer"
+                    )
+                self._wants.append(message)
+                self._wanted = self._wanted or _on_grid(message)
             case messages.Unhave():
                 self._remote.blocks.remove(message.start, message.length)
             case messages.Info():
@@ -130,17 +146,29 @@ class Conversation:
             self._announcer.downloaded(self.replica, blocks)
         for blocks in self._remote.blocks.widen(self.feed.length):
             self._send(messages.Want(blocks.start, len(blocks)))
-        self.replica.on_blocks()
+        self._behind = True
+
+    def catch_up(self) -> bool:
+        """Take in what blocks that came mean; true if more is to be done after others had a turn.
+
+        It is asked for once when the conversation begins as well: an earlier connection may have
+        ended in the middle.
+        """
+        if self._behind:
+            self._behind = self.replica.on_blocks()
+        return self._behind
 
     def _on_data(self, data: messages.Data, now: float) -> None:
         block_index = data.block_index
         nodes = tuple(Node(*node) for node in data.nodes)
-        if self.feed.writable:
-            if self._proving:
-                self._proving = False
+        if self.replica.own:
+            if self._proving and nodes:  # without any it is a refusal
                 self.replica.check_longer(block_index, Proof(nodes, data.signature))
+            self._proving = False
             return
         if data.value is None:
+            # Also without an Unhave, or we would ask again at once, and so for ever.
+            self._remote.blocks.remove(block_index, 1)
             self.replica.scheduler.refused(self._peer, block_index)
             return
         asked = self.replica.scheduler.received(self._peer, block_index, len(data.value), now)
@@ -168,14 +196,13 @@ class Conversation:
             self._proving = True
             self._send(messages.Request(blocks.claimed_length - 1, hash_only=True))
 
-    def _on_want(self, want: messages.Want) -> None:
-        if want.start % PAGE_BLOCKS or want.length % PAGE_BLOCKS:
+    def _answer_want(self, want: messages.Want) -> None:
+        if not _on_grid(want):
             return  # the original ignores these too
         told = self.replica.told_length
         if not self._told_length and told and self.feed.has(told - 1):
             self._told_length = True
             self._send(messages.Have(told - 1))
-        self._wanted = True
         end = min(want.start + want.length, told)
         bits = b""
         if want.start < end:
@@ -199,36 +226,42 @@ class Conversation:
 
     def ask(self, now: float) -> None:
         """Send the requests that the scheduler has for this peer now."""
-        if not self.joined or self.feed.writable:
+        if not self.joined or self.replica.own:
             return
         for block_index in self.replica.scheduler.next_requests(self._peer, now):
             digest = self.feed.digest(block_index)
             self._send(messages.Request(block_index, digest=digest))
 
     def answer(self) -> bool:
-        """Answer the oldest request that may be answered now.
+        """Answer the oldest question that may be answered now: Wants, then Requests.
 
         Returns:
             Whether one was answered.
         """
+        if self._wants:
+            self._answer_want(self._wants.popleft())
+            return True
         if not self._requests:
             return False
-        if self.feed.writable and self.feed.length > self.replica.durable_length:
-            return False  # a proof would carry the signature of what is not on disk yet
         request = self._requests.popleft()
         block_index = request.block_index
         if request.byte_offset:
             block_index = self._seek(request)
         with_hash = request.hash_only or request.byte_offset > 0
         try:
-            if with_hash or self.feed.has(block_index):
+            if block_index < self.replica.told_length and (with_hash or self.feed.has(block_index)):
                 proof = self.feed.proof(block_index, digest=request.digest, with_hash=with_hash)
+                if proof.signature is not None and self.replica.told_length < self.feed.length:
+                    self._requests.appendleft(request)
+                    return False  # it signs what is not on disk yet
                 value = None if with_hash else self.feed.get(block_index)
                 nodes = tuple(messages.ProofNode(*node) for node in proof.nodes)
                 self._send(messages.Data(block_index, value, nodes, proof.signature))
                 return True
         except BlockMissing:
             pass
+        except (HypercoreError, OSError) as error:
+            self.replica.unreadable(block_index, error)
         self._send(messages.Unhave(block_index))
         self._send(messages.Data(block_index))
         return True
@@ -249,6 +282,10 @@ class Conversation:
             else:
                 return middle
         return request.block_index
+
+
+def _on_grid(want: messages.Want) -> bool:
+    return want.start % PAGE_BLOCKS == 0 and want.length % PAGE_BLOCKS == 0
 
 
 def _ranges(indexes: list[int]) -> list[range]:

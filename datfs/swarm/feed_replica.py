@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import trio
@@ -17,14 +18,24 @@ if TYPE_CHECKING:
     from datfs.hypercore.proof import Proof
     from datfs.swarm.peer import Peer
 
+MAX_UNREADABLE = 64
+"""Damaged blocks of a feed that the log names."""
+
+MAX_WANTED_BLOCKS = 65536
+"""Blocks wanted one by one past which nothing is read ahead."""
+
+log = logging.getLogger(__name__)
+
 
 class FeedReplica:
     """A feed, and everything that replicating it needs besides the feed itself.
 
     Args:
         feed: the feed; whoever appends to it calls `appended` afterwards.
-        on_blocks: called after blocks came from peers, once for each batch.
-        on_overtaken: called with the proven length when an own feed is shorter than it once was.
+        on_blocks: called after blocks came from peers, once for each batch; true if it is to be
+            called again after other tasks had a turn.
+        on_overtaken: called with the proven length when an own feed is shorter than it once was
+            and has become read-only.
         download_all: whether every block is wanted, not only what is read.
     """
 
@@ -32,23 +43,28 @@ class FeedReplica:
         self,
         feed: Feed,
         *,
-        on_blocks: Callable[[], None] = lambda: None,
+        on_blocks: Callable[[], bool] = lambda: False,
         on_overtaken: Callable[[int], None] = lambda _length: None,
         download_all: bool = False,
     ) -> None:
         self.feed = feed
-        self.scheduler: FeedScheduler[Peer] = FeedScheduler(feed.has)
-        self.scheduler.download_all = download_all and not feed.writable
+        self.own = feed.writable
+        """Whether it was our own to append to when it was opened: then it is never downloaded, and
+        told of only as far as it is durable, even if it has become read-only since."""
+        self.scheduler: FeedScheduler[Peer] = FeedScheduler(feed.has, self._first_missing)
+        self.scheduler.download_all = download_all and not self.own
         self.on_blocks = on_blocks
         self.on_overtaken = on_overtaken
-        self.durable_length = feed.length
-        """Of an own feed, the blocks that are on disk: no peer hears of later ones."""
+        self.durable_length = 0
+        """Of an own feed, the blocks that are known to be on disk: no peer hears of later ones.
+        None at first, for who wrote them may have died before they were synced."""
+        self._unreadable: set[int] = set()
         self._arrivals: dict[int, trio.Event] = {}
 
     @property
     def told_length(self) -> int:
         """Blocks that peers may hear of: all of a foreign feed, the durable ones of an own."""
-        return self.durable_length if self.feed.writable else self.feed.length
+        return self.durable_length if self.own else self.feed.length
 
     def attach(self, peer: Peer) -> None:
         """A connection carries this feed from now on in both directions."""
@@ -73,23 +89,35 @@ class FeedReplica:
                 event.set()
 
     def read_ahead(self, blocks: Iterable[int]) -> None:
-        """Want blocks that no read waits for yet."""
+        """Want blocks that no read waits for yet; not if very many are wanted already."""
+        if self.scheduler.wanted_blocks() >= MAX_WANTED_BLOCKS:
+            return
         self.scheduler.want(blocks, Priority.READ_AHEAD)
         self.wake_peers()
 
     def check_longer(self, block_index: int, proof: Proof) -> None:
         """A peer proves that an own feed was once longer than it is here.
 
-        The store is an older copy: appending to it would sign one length twice, so whoever owns
-        the feed is told (`on_overtaken`).
+        The store is an older copy: appending to it would sign one length twice. So nothing is
+        appended any more, and whoever owns the feed is told (`on_overtaken`).
 
         Raises:
             ProofInvalid: the peer made it up.
         """
         witness = Feed.create_remote(MemoryStorage(), self.feed.key)
         witness.put(block_index, None, proof)
-        if witness.length > self.feed.length:
+        if witness.length > self.feed.length and self.feed.writable:
+            self.feed.forbid_appending(
+                f"it has {self.feed.length} blocks here, but a peer has proof of {witness.length}: "
+                "going on would fork it"
+            )
             self.on_overtaken(witness.length)
+
+    def unreadable(self, block_index: int, error: Exception) -> None:
+        """A block that should be here cannot be given to a peer: say so, once for each block."""
+        if block_index not in self._unreadable and len(self._unreadable) < MAX_UNREADABLE:
+            self._unreadable.add(block_index)
+            log.error("block %d of %s: %s", block_index, self.feed.key.hex(), error)
 
     async def fetch(self, blocks: Sequence[int], deadline_s: float) -> None:
         """Wait until blocks are held.
@@ -117,6 +145,10 @@ class FeedReplica:
                 )
         finally:
             self.scheduler.unwant(missing, Priority.URGENT)
+
+    def _first_missing(self, start: int, end: int) -> int:
+        missing = next(self.feed.missing(start, end), None)
+        return end if missing is None else missing.start
 
     async def _arrival(self, block_index: int) -> None:
         while not self.feed.has(block_index):

@@ -1,7 +1,7 @@
 """One connection: reads and writes its stream, feeds the wire core, acts on its events.
 
 Two tasks run for each connection. The reader takes what comes in pieces of up to 256 KiB and
-handles all messages of a piece before anything else runs, so blocks are stored in batches. The
+stores the blocks of a piece in one batch. The
 writer sends what the core has ready, asks for blocks and answers requests as long as little is
 queued: a peer that does not read stops its own uploads and nothing else. What is said about single
 feeds stands in `conversation`.
@@ -9,13 +9,21 @@ feeds stands in `conversation`.
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
-from datfs.errors import HypercoreError, ProofInvalid, RemoteProtocolError
+from datfs.errors import (
+    DatfsError,
+    HypercoreError,
+    LocalProtocolError,
+    ProofInvalid,
+    RemoteProtocolError,
+)
 from datfs.swarm.conversation import Conversation
 from datfs.swarm.duplicates import Candidate, keeps_older
 from datfs.wire.connection import Connection
@@ -47,11 +55,31 @@ RECEIVE_BYTE_LENGTH = 256 * 1024
 UPLOAD_QUEUE_BYTE_LENGTH = 1024 * 1024
 """Requests are answered while less than this waits to be sent."""
 
+MAX_QUEUED_BYTE_LENGTH = 16 * 1024 * 1024
+"""What may wait to be sent: more comes only of a peer that asks and asks and does not read."""
+
+EVENTS_A_TURN = 64
+"""Messages that are handled before other tasks get a turn; a hostile one may cost 0.2 ms."""
+
+MAX_ANNOUNCED = 1024
+"""Feeds that a peer may name which we have not opened."""
+
+MAX_ID_BYTE_LENGTH = 64
+"""Bytes of a handshake id, which is kept; 32 everywhere known."""
+
+SEND_BYTE_LENGTH = 256 * 1024
+"""The most that is given to the stream at once."""
+
 SEND_DEADLINE_S = 30.0
 """How long the peer may take to read what one send holds."""
 
 HANDSHAKE_DEADLINE_S = 5.0
 """How long a new connection may take to name a feed and itself, as in discovery-swarm."""
+
+CLOSED_DEADLINE_S = 1.0
+"""How long a connection that cannot be written to any more may still be read."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +131,7 @@ class Peer:
         self._find_topic: Callable[[bytes], Topic | None] = lambda _discovery_key: None
         self._conversations: dict[bytes, Conversation] = {}
         self._announced: set[bytes] = set()
+        self._barred: set[bytes] = set()
         self._wake = trio.Event()
         self._scope = trio.CancelScope()
         self._ended: Ended | None = None
@@ -136,8 +165,10 @@ class Peer:
                     nursery.start_soon(self._watch_handshake)
                     await self._read(connection)
         finally:
-            self._leave()
-            await trio.aclose_forcefully(self._stream)
+            try:
+                self._leave()
+            finally:
+                await trio.aclose_forcefully(self._stream)
         return self._ended or Ended(words="it was closed here")
 
     def close(self, words: str) -> None:
@@ -154,18 +185,19 @@ class Peer:
         self._scope.cancel()
 
     def _leave(self) -> None:
+        self.closed.set()
         for conversation in self._conversations.values():
             conversation.end()
         self._conversations.clear()
         if self.topic is not None and self in self.topic.peers:
             self.topic.peers.discard(self)
             self.topic.on_peers()
-        self.closed.set()
 
     async def _watch_handshake(self) -> None:
         await trio.sleep(HANDSHAKE_DEADLINE_S)
-        if self.remote_id is None:
-            self._end(Ended(words="the peer did not say what it wants in time"))
+        if self.topic is None or self not in self.topic.peers:
+            what = "answer as one who has the archive" if self.outgoing else "say what it wants"
+            self._end(Ended(words=f"it did not {what} within {HANDSHAKE_DEADLINE_S:g} s"))
 
     @property
     def _candidate(self) -> Candidate:
@@ -188,19 +220,31 @@ class Peer:
         connection = self._connection
         if connection is None or discovery_key in self._conversations:
             return
-        if self.topic is None or self._ended is not None:
+        if self.topic is None or self._ended is not None or discovery_key in self._barred:
             return
-        waiting = connection.open_feed(replica.feed.key)
+        try:
+            waiting = connection.open_feed(replica.feed.key)
+        except LocalProtocolError as error:  # as many as a connection can carry
+            log.warning("%s is not told of %s: %s", self.address, replica.feed.key.hex(), error)
+            return
         self._converse(replica)
         for event in waiting:
-            self._handle(event, trio.current_time())
+            self._act_on(event, trio.current_time())
 
     def close_feed(self, replica: FeedReplica) -> None:
-        """Carry a feed no longer; what comes on its channel is dropped."""
-        conversation = self._conversations.pop(replica.feed.discovery_key, None)
-        if conversation is not None and self._connection is not None:
-            conversation.end()
-            self._connection.close_feed(replica.feed.discovery_key)
+        """Carry a feed no longer; what comes on its channel is dropped.
+
+        Without its first feed a connection is for nothing and ends.
+        """
+        discovery_key = replica.feed.discovery_key
+        conversation = self._conversations.pop(discovery_key, None)
+        if conversation is None or self._connection is None or self.topic is None:
+            return
+        conversation.end()
+        if discovery_key == self.topic.discovery_key:
+            self.close("the archive is no longer served")
+        else:
+            self._connection.close_feed(discovery_key)
 
     def announce(self, replica: FeedReplica, ranges: Sequence[range]) -> None:
         """Tell the peer of blocks that are held and durable."""
@@ -266,23 +310,66 @@ class Peer:
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data = b""
             if not data:
-                self._end(Ended(words="the peer closed it"))
+                self._end(Ended(words=self._why_closed()))
                 return
             self.heard_at = now = trio.current_time()
-            try:
-                for event in connection.receive(data, now):
-                    self._handle(event, now)
-                for conversation in list(self._conversations.values()):
-                    conversation.store()
-            except ProofInvalid as error:
-                self._lied(str(error))
-            except (RemoteProtocolError, HypercoreError, OSError) as error:
-                self._end(Ended(words=str(error)))
+            for number, event in enumerate(connection.receive(data, now), 1):
+                self._act_on(event, now)
+                if number % EVENTS_A_TURN == 0:
+                    await trio.lowlevel.checkpoint()
+            for conversation in list(self._conversations.values()):
+                self._store(conversation)
+            if connection.queued_byte_length > MAX_QUEUED_BYTE_LENGTH:
+                self._end(Ended(words="it asks for much and does not read the answers"))
             self._wake.set()
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """Let the archives take in what came, with turns for other tasks in between."""
+        behind = list(self._conversations.values())
+        while behind := [conversation for conversation in behind if conversation.catch_up()]:
+            await trio.lowlevel.checkpoint()
+
+    def _why_closed(self) -> str:
+        """What the end of the stream means, as far as one can know."""
+        if self.remote_id is not None:
+            return "the peer closed it"
+        if self.outgoing:
+            return (
+                "the peer closed it at once: it does not serve this archive, or has as many "
+                "connections as it allows"
+            )
+        return "the peer closed it before it said what it wants"
+
+    def _act_on(self, event: Event, now: float) -> None:
+        """Handle an event; a mistake of the peer, or of ours for it, ends this connection alone."""
+        try:
+            self._handle(event, now)
+        except ProofInvalid as error:
+            self._lied(str(error))
+        except (DatfsError, OSError) as error:
+            self._end(Ended(words=str(error)))
+
+    def _store(self, conversation: Conversation) -> None:
+        """Put the blocks of a feed that came into it."""
+        try:
+            conversation.store()
+        except (HypercoreError, OSError) as error:
+            topic, discovery_key = self.topic, conversation.feed.discovery_key
+            if topic is not None and topic.grows and discovery_key != topic.discovery_key:
+                # One of many archives here, and its writer may have made copies that contradict
+                # each other: the peer may be honest, and the other archives go on.
+                log.warning("%s: no more of %s: %s", self.address, conversation.feed.key, error)
+                self._barred.add(discovery_key)
+                self.close_feed(conversation.replica)
+            elif isinstance(error, ProofInvalid):
+                self._lied(str(error))
+            else:
+                self._end(Ended(words=f"what it sent cannot be stored: {error}"))
 
     def _lied(self, words: str) -> None:
         if self.topic is not None and self.remote_id is not None:
-            self.topic.liars.add(self.remote_id)
+            self.topic.remember_liar(self.address.host, self.remote_id)
         self._end(Ended(words=f"it sent what does not verify: {words}", lied=True))
 
     def _handle(self, event: Event, now: float) -> None:
@@ -312,13 +399,15 @@ class Peer:
         assert connection is not None
         if self.topic is None:
             topic = self._find_topic(event.discovery_key)
-            if topic is None or len(topic.peers) >= topic.max_connections:
+            if topic is None:
                 self._end(Ended(words="it asked for an archive that is not served here"))
+                return
+            if not self._has_room(topic):
                 return
             waiting = connection.accept(topic.key, handshake=_handshake(topic))
             self._begin(topic)
             for more in waiting:
-                self._handle(more, now)
+                self._act_on(more, now)
             return
         conversation = self._conversations.get(event.discovery_key)
         if conversation is not None:
@@ -329,6 +418,8 @@ class Peer:
             conversation.joined = True
             return
         self._announced.add(event.discovery_key)
+        if len(self._announced) > MAX_ANNOUNCED:
+            raise RemoteProtocolError(f"the peer named more than {MAX_ANNOUNCED} feeds")
         replica = self.topic.feeds.get(event.discovery_key)
         if replica is not None:
             self.open_feed(replica)
@@ -338,13 +429,16 @@ class Peer:
     def _on_handshake(self, handshake: Handshake) -> None:
         topic = self.topic
         assert topic is not None
-        self.remote_id = handshake.id or b""
+        self.remote_id = remote_id = handshake.id or b""
         self.remote_live = handshake.live
+        if len(remote_id) > MAX_ID_BYTE_LENGTH:
+            self.remote_id = None
+            raise RemoteProtocolError("the peer's id is too long")
         if handshake.id == topic.handshake_id:
             if self.outgoing:  # the end that dialled closes, for it must learn not to dial again
                 self._end(Ended(words="the other end is this process", is_self=True))
             return
-        if handshake.id in topic.liars:
+        if (self.address.host, remote_id) in topic.liars:
             self._end(Ended(words="this peer sent what does not verify before"))
             return
         other = next((p for p in topic.peers if p.remote_id == self.remote_id), None)
@@ -359,11 +453,19 @@ class Peer:
                 self._end(Ended(words="a connection to this peer is open", duplicate_of=other))
                 return
             other._end(Ended(words="another connection to this peer was kept", duplicate_of=self))
+        if other is None and not self._has_room(topic):
+            return
         topic.peers.add(self)
         self._open_new_feeds(topic)
         topic.on_peers()
         if topic.session_data is not None:
             self.send_session_data(topic.session_data)
+
+    def _has_room(self, topic: Topic) -> bool:
+        if len(topic.peers) < topic.max_connections:
+            return True
+        self._end(Ended(words="as many connections as allowed are open for this archive"))
+        return False
 
     def _on_extension(self, event: ExtensionReceived, now: float) -> None:
         if event.name != EXTENSION or self.topic is None:
@@ -396,32 +498,37 @@ class Peer:
             self._upload(connection)
             data = connection.data_to_send(now)
             if data:
-                await self._send(data)
+                await self._send(connection, data)
             elif self._finishing:
                 self._end(Ended(words="everything asked for was sent"))
             else:
                 with trio.move_on_at(self._next_timeout(connection)):
                     await self._wake.wait()
 
-    async def _send(self, data: bytes | bytearray) -> None:
+    async def _send(self, connection: Connection, data: bytes | bytearray) -> None:
+        waiting = memoryview(data)
         try:
-            with trio.move_on_after(SEND_DEADLINE_S) as sending:
-                await self._stream.send_all(data)
+            while waiting:
+                with trio.move_on_after(SEND_DEADLINE_S) as sending:
+                    await self._stream.send_all(waiting[:SEND_BYTE_LENGTH])
+                if sending.cancelled_caught:
+                    self._end(Ended(words=f"the peer read nothing for {SEND_DEADLINE_S:g} s"))
+                    return
+                waiting = waiting[SEND_BYTE_LENGTH:]
+                if waiting:
+                    self._on_timeouts(connection, trio.current_time())
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            self._end(Ended(words="the peer closed it"))
-            await trio.sleep_forever()
-        if sending.cancelled_caught:
-            self._end(Ended(words=f"the peer read nothing for {SEND_DEADLINE_S:g} s"))
+            # The reader takes what the peer said before it went, and then finds the end itself.
+            await trio.sleep(CLOSED_DEADLINE_S)
+            self._end(Ended(words=self._why_closed()))
 
     def _upload(self, connection: Connection) -> None:
         """Answer requests, one of each feed in turn, until enough waits to be sent."""
-        conversations = list(self._conversations.values())
-        while conversations and connection.queued_byte_length < UPLOAD_QUEUE_BYTE_LENGTH:
-            try:
-                conversations = [c for c in conversations if c.answer()]
-            except (HypercoreError, OSError) as error:
-                self._end(Ended(words=f"a block cannot be read: {error}"))
-                return
+        waiting = deque(self._conversations.values())
+        while waiting and connection.queued_byte_length < UPLOAD_QUEUE_BYTE_LENGTH:
+            conversation = waiting.popleft()
+            if conversation.answer():
+                waiting.append(conversation)
 
     def _on_timeouts(self, connection: Connection, now: float) -> None:
         for event in connection.on_timeout(now):

@@ -24,7 +24,6 @@ PAGE_BLOCKS = 8192
 """Blocks in a page: what a bitfield page on disk covers, and the grid that Want ranges lie on."""
 
 _PAGE_BYTES = PAGE_BLOCKS // 8
-_FULL = b"\xff" * _PAGE_BYTES
 _FULL_INT = (1 << PAGE_BLOCKS) - 1
 
 
@@ -43,6 +42,11 @@ class RemoteBlocks:
         self.claimed_length = 0
         self.wanted_length = 0
 
+    @property
+    def end(self) -> int:
+        """Behind the last block that can be claimed here: claims past the wanted ranges are not."""
+        return min(self.claimed_length, self.wanted_length)
+
     def widen(self, length: int) -> Iterator[range]:
         """Grow the wanted ranges until they cover `length` blocks or `MAX_WANTS` are open.
 
@@ -60,7 +64,9 @@ class RemoteBlocks:
             return
         self.claimed_length = max(self.claimed_length, start + length)
         for page, mask in _masks(start, min(start + length, self.wanted_length)):
-            self._pages[page] = self._pages.get(page, 0) | mask
+            # One shared number for full pages: they are what a claim of very much is made of.
+            value = mask if mask is _FULL_INT else self._pages.get(page, 0) | mask
+            self._pages[page] = _FULL_INT if value == _FULL_INT else value
 
     def remove(self, start: int, length: int) -> None:
         """Note an Unhave of `length` blocks from `start` on."""
@@ -108,7 +114,7 @@ class RemoteBlocks:
     def next(self, block_index: int) -> int | None:
         """The first claimed block at or after `block_index`; None when there is none."""
         page, bit = divmod(block_index, PAGE_BLOCKS)
-        end = min(self.claimed_length, self.wanted_length)
+        end = self.end
         while page * PAGE_BLOCKS < end:
             value = self._pages.get(page, 0) & (_FULL_INT >> bit)
             if value:
@@ -120,6 +126,8 @@ class RemoteBlocks:
 
 def _mask(low: int, high: int) -> int:
     """Bits `low` to `high` (exclusive) of a page, bit 0 in the top place."""
+    if high - low == PAGE_BLOCKS:
+        return _FULL_INT
     return ((1 << (high - low)) - 1) << (PAGE_BLOCKS - high)
 
 

@@ -40,10 +40,17 @@ class FeedScheduler(Generic[_PeerT]):
 
     Args:
         holds: tells whether a block is already here.
+        first_missing: gives the first block from the first argument to before the second that is
+            not here, the second if all are; without it each block is looked at.
     """
 
-    def __init__(self, holds: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        holds: Callable[[int], bool],
+        first_missing: Callable[[int, int], int] = lambda start, _end: start + 1,
+    ) -> None:
         self._holds = holds
+        self._first_missing = first_missing
         self._wanted: dict[Priority, dict[int, int]] = {priority: {} for priority in Priority}
         self._asked: dict[int, int] = {}
         self.remotes: dict[_PeerT, RemoteFeed] = {}
@@ -197,8 +204,11 @@ class FeedScheduler(Generic[_PeerT]):
         if not self.download_all:
             return
         while (claimed := blocks.next(remote.cursor)) is not None:
+            if self._holds(claimed):
+                remote.cursor = self._first_missing(claimed, blocks.end)
+                continue
             remote.cursor = claimed + 1
-            if claimed not in self._asked and not self._holds(claimed):
+            if claimed not in self._asked:
                 yield claimed
 
     def _release(self, block_index: int) -> None:

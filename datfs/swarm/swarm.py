@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 512
 """Connections of the whole process."""
 
+MAX_OPENING = 64
+"""Accepted connections that have not said yet what they want; the oldest makes room for a newer."""
+
+LISTENER = "incoming"
+"""What the listener is called among the ways to find peers."""
+
 BACK_OFF_S = (1.0, 1.0, 5.0, 15.0, 30.0, 60.0)
 """Pauses between dials of one address that does not serve; the last one repeats."""
 
@@ -32,6 +39,8 @@ RETRY_PAUSE_S = 0.25
 
 STEADY_S = 10.0
 """A connection that lasted this long was a good one: pauses begin from the start again."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +55,15 @@ class SwarmOptions:
     """Peers that are dialled for every topic."""
     offline: bool = False
     """Open no socket at all."""
+    max_connections: int = MAX_CONNECTIONS
+    """Connections of all topics together."""
 
 
 @dataclass(slots=True)
 class _Membership:
     topic: Topic
-    dials: set[trio.CancelScope] = field(default_factory=set)
+    dials: dict[Address, trio.CancelScope] = field(default_factory=dict)
+    """Every address that was ever to be dialled, for the end of the membership."""
 
 
 class Swarm:
@@ -76,6 +88,7 @@ class Swarm:
         self._memberships: dict[bytes, _Membership] = {}
         self._nursery: trio.Nursery | None = None
         self._connections = 0
+        self._accepted: dict[Peer, None] = {}
         self.port: int | None = None
         """The port that is listened on; None before `run` or when offline."""
 
@@ -117,16 +130,19 @@ class Swarm:
         member = self._memberships.pop(topic.discovery_key, None)
         if member is None:
             return
-        for scope in member.dials:
+        for scope in member.dials.values():
             scope.cancel()
         for peer in list(topic.peers):
             peer.close("the archive is no longer served")
 
     def add_address(self, topic: Topic, address: Address, mechanism: str) -> None:
-        """Dial an address for a topic from now on (found by discovery or given by hand)."""
+        """Dial an address for a topic from now on (found by discovery or given by hand).
+
+        An address that is dialled already, or turned out to be this process, changes nothing.
+        """
         member = self._memberships.get(topic.discovery_key)
         if member is not None and self._nursery is not None and not self._options.offline:
-            self._nursery.start_soon(self._keep_dialling, member, address, mechanism)
+            self._dial_from_now_on(self._nursery, member, address, mechanism)
 
     def _start_dialling(self, nursery: trio.Nursery, member: _Membership) -> None:
         if self._options.offline:
@@ -135,35 +151,61 @@ class Swarm:
         if not self._options.fixed_peers:
             member.topic.note("fixed peers", "none given (--peer HOST:PORT)")
         for address in self._options.fixed_peers:
-            nursery.start_soon(self._keep_dialling, member, address, f"peer {address}")
+            self._dial_from_now_on(nursery, member, address, f"peer {address}")
+        member.topic.note(LISTENER, f"nobody has come to port {self.port} for this archive yet")
+
+    def _dial_from_now_on(
+        self, nursery: trio.Nursery, member: _Membership, address: Address, mechanism: str
+    ) -> None:
+        if address not in member.dials:
+            scope = member.dials[address] = trio.CancelScope()
+            nursery.start_soon(self._keep_dialling, scope, member.topic, address, mechanism)
 
     async def _accept(self, stream: trio.SocketStream) -> None:
-        if self._connections >= MAX_CONNECTIONS:
+        if self._connections >= self._options.max_connections:
             await trio.aclose_forcefully(stream)
             return
+        opening = [peer for peer in self._accepted if peer.remote_id is None]
+        if len(opening) >= MAX_OPENING:
+            opening[0].close("others came and it had not said yet what it wants")
         peer = Peer(stream, transport.remote_address(stream), self._announcer)
-        await self._serve(peer, None)
+        self._accepted[peer] = None
+        try:
+            ended = await self._serve(peer, None)
+        finally:
+            del self._accepted[peer]
+        if peer.topic is not None:
+            peer.topic.note(LISTENER, f"the connection from {peer.address} ended: {ended.words}")
 
     async def _serve(self, peer: Peer, topic: Topic | None) -> Ended:
+        """Run a connection; whatever goes wrong in it ends here."""
         self._connections += 1
         try:
             ended = await peer.run(topic, self._find_topic)
+        except Exception as error:
+            log.exception("the connection with %s failed", peer.address)
+            ended = Ended(words=f"datfs made a mistake, which is in the log: {error!r}")
         finally:
             self._connections -= 1
-        self._on_ended(peer, ended)
+        try:
+            self._on_ended(peer, ended)
+        except Exception:
+            log.exception("the end of the connection with %s could not be told", peer.address)
         return ended
 
     def _find_topic(self, discovery_key: bytes) -> Topic | None:
         member = self._memberships.get(discovery_key)
         return None if member is None else member.topic
 
-    async def _keep_dialling(self, member: _Membership, address: Address, mechanism: str) -> None:
-        with trio.CancelScope() as scope:
-            member.dials.add(scope)
+    async def _keep_dialling(
+        self, scope: trio.CancelScope, topic: Topic, address: Address, mechanism: str
+    ) -> None:
+        with scope:
             try:
-                await self._dial_again_and_again(member.topic, address, mechanism)
-            finally:
-                member.dials.discard(scope)
+                await self._dial_again_and_again(topic, address, mechanism)
+            except Exception as error:
+                log.exception("dialling %s failed", address)
+                topic.note(mechanism, f"{address} is dialled no more, see the log: {error!r}")
 
     async def _dial_again_and_again(self, topic: Topic, address: Address, mechanism: str) -> None:
         failures = 0
@@ -184,7 +226,10 @@ class Swarm:
                     await retry.wait()
 
     async def _dial(self, topic: Topic, address: Address, mechanism: str) -> Ended | None:
-        if len(topic.peers) >= topic.max_connections or self._connections >= MAX_CONNECTIONS:
+        if (
+            len(topic.peers) >= topic.max_connections
+            or self._connections >= self._options.max_connections
+        ):
             topic.note(mechanism, "not tried: as many connections as allowed are open")
             return None
         topic.note(mechanism, f"dialling {address}")

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 64
 """Connections of one topic; a hosted lobby asks for room for its guests beside that."""
 
+MAX_LIARS = 1024
+"""Peers that lied and are remembered; the oldest is forgotten first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -72,8 +75,9 @@ class Topic:
         self.everywhere: list[bytes] = []
         self.peers: set[Peer] = set()
         self.outcomes: dict[str, Outcome] = {}
-        self.liars: set[bytes] = set()
-        """Handshake ids of peers that sent what did not verify."""
+        self.liars: dict[tuple[str, bytes], None] = {}
+        """Host and handshake id of peers that sent what did not verify, oldest first. The id alone
+        would let a liar who took somebody else's shut that one out."""
         self.session_data: bytes | None = None
         """What is said on each connection, by DEP-0006; None: nothing."""
         self.retry = trio.Event()
@@ -120,6 +124,13 @@ class Topic:
         """Open a feed that was added quietly on all connections, because somebody reads it."""
         for peer in list(self.peers):
             peer.open_feed(replica)
+
+    def remember_liar(self, host: str, handshake_id: bytes) -> None:
+        """A peer sent what did not verify: it is not to come back."""
+        self.liars.pop((host, handshake_id), None)
+        self.liars[host, handshake_id] = None
+        if len(self.liars) > MAX_LIARS:
+            del self.liars[next(iter(self.liars))]
 
     def note(self, mechanism: str, words: str) -> None:
         """Remember how a way to find peers went: "why no peers" is what people ask most."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -78,16 +79,20 @@ async def listen(hosts: Sequence[str], port: int | None) -> tuple[list[trio.Sock
 
 async def _bind(hosts: Sequence[str], port: int) -> list[trio.SocketListener]:
     if not hosts:
-        listeners = await trio.open_tcp_listeners(port)
-        if port == 0 and len(listeners) > 1:
-            for extra in listeners[1:]:
-                await extra.aclose()
-            listeners = listeners[:1]
-        return listeners
-    listeners = []
-    for host in hosts:
-        listeners += await trio.open_tcp_listeners(port, host=host)
-        port = listeners[0].socket.getsockname()[1]
+        first, *others = await trio.open_tcp_listeners(port)
+        if port == 0:
+            for other in others:
+                await other.aclose()
+            others = []
+        return [first, *others]
+    listeners: list[trio.SocketListener] = []
+    with ExitStack() as on_failure:
+        for host in hosts:
+            for listener in await trio.open_tcp_listeners(port, host=host):
+                on_failure.callback(listener.socket.close)
+                listeners.append(listener)
+            port = listeners[0].socket.getsockname()[1]
+        on_failure.pop_all()
     return listeners
 
 
@@ -95,10 +100,25 @@ async def dial(address: Address) -> trio.SocketStream:
     """Connect to a peer.
 
     Raises:
-        OSError: it cannot be reached, or did not accept in time (TimeoutError).
+        OSError: it cannot be reached, or did not accept in time (TimeoutError); its `strerror` says
+            why in words.
     """
-    with trio.move_on_after(CONNECT_DEADLINE_S):
-        stream = await trio.open_tcp_stream(address.host, address.port)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return stream
+    try:
+        with trio.move_on_after(CONNECT_DEADLINE_S):
+            stream = await trio.open_tcp_stream(address.host, address.port)
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return stream
+    except OSError as error:
+        raise OSError(error.errno, _reason(error)) from error
+    except (ValueError, OverflowError) as error:  # a name or number that no address can have
+        raise OSError(errno.EINVAL, f"this is no address: {error}") from error
     raise TimeoutError(errno.ETIMEDOUT, f"no answer within {CONNECT_DEADLINE_S:g} s")
+
+
+def _reason(error: BaseException) -> str:
+    """Why connecting failed; trio says it only in what its own error came from."""
+    if isinstance(error, BaseExceptionGroup):
+        return ", ".join(dict.fromkeys(map(_reason, error.exceptions)))
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) if error.__cause__ is None else _reason(error.__cause__)
