@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCES = Path(__file__).parents[2] / "datfs" / "fs"
+PYTHON = f"'{sys.executable}' -c"
 
 
 def _command(folder: Path) -> list[str | Path]:
@@ -307,6 +308,9 @@ def test_owner_is_the_mounter(here: Path) -> None:
         ("ln -s f g", "Operation not permitted"),
         ("mkfifo g", "Operation not permitted"),
         ("mknod g c 1 3", "Operation not permitted"),
+        (f"{PYTHON} 'import socket as s; s.socket(s.AF_UNIX).bind(\"g\")'", "not permitted"),
+        (f"{PYTHON} 'import os; os.open(\".\", os.O_TMPFILE | os.O_RDWR)'", "not supported"),
+        (f'echo x > f; {PYTHON} \'import os; os.setxattr("f", "user.a", b"")\'', "not supported"),
         ("touch 'a\\b'", "Invalid argument"),
         ("touch $'a\\nb'", "Invalid argument"),
         ("mkdir $'a\\x7f'", "Invalid argument"),

@@ -46,7 +46,7 @@ def test_the_file_is_readable_and_ends_with_a_newline() -> None:
     ("text", "where", "mistake"),
     [
         (b"", "line 1, column 1", "no JSON"),
-        (b'{\n "name": "Sam",\n}', "line 3, column 1", "no JSON"),
+        (b'{\n "name": "Sam"\n "created": 1}', "line 3, column 2", "no JSON"),
         (b'["Sam"]', "line 1", "object"),
         (b'{"name": "\xff"}', "line 1", "UTF-8"),
         (b'{\n"name": 3, "created": 1}', "line 2, field name", "text, not 3"),
