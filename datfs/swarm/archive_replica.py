@@ -109,6 +109,7 @@ class ArchiveReplica:
     def leave(self) -> None:
         """Serve this archive's feeds no longer."""
         for replica in self.feeds:
+            replica.left = True
             self.topic.remove_feed(replica)
 
     def committed(self) -> None:

@@ -58,6 +58,8 @@ class FeedReplica:
         self.durable_length = 0
         """Of an own feed, the blocks that are known to be on disk: no peer hears of later ones.
         None at first, for who wrote them may have died before they were synced."""
+        self.left = False
+        """Whether the swarm serves it no more."""
         self._unreadable: set[int] = set()
         self._arrivals: dict[int, trio.Event] = {}
 
