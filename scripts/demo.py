@@ -252,6 +252,7 @@ def play(host: Person, guest: Person) -> None:
 def networks() -> Iterator[tuple[Sequence[str], Sequence[str], str, int]]:
     """Prefixes that enter the host's and the guest's network, and where the host listens."""
     if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("nsenter"):
+        tell("Both use this machine's own address (networks of their own need root and iproute2).")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         yield [], [], "127.0.0.1", port
@@ -267,6 +268,7 @@ def networks() -> Iterator[tuple[Sequence[str], Sequence[str], str, int]]:
             _ip("-n", name, "link", "set", "lo", "up")
             _ip("-n", name, "address", "add", f"10.77.0.{number}/24", "dev", "eth0")
             _ip("-n", name, "link", "set", "eth0", "up")
+        tell("Each person has a network of their own, joined by a cable.")
         # `ip netns exec` would also hide the mounts from this process
         host, guest = (["nsenter", f"--net=/run/netns/{name}", "--"] for name in names)
         yield host, guest, "10.77.0.1", DEFAULT_PORT
