@@ -3,7 +3,7 @@
 Two signatures for one length are a fork, and a fork is for ever. A store put back from a backup is
 shorter than what was signed before; the mark here outlives that, and the feed opens read-only
 (`Feed.open(known_length=...)`). One small file a feed, named by its key, under
-`$XDG_STATE_HOME/datfs/marks`.
+`$XDG_STATE_HOME/datfs/marks`: a decimal number, with leading zeros to one size.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from datfs.errors import StoreError
 from datfs.store.atomic import PRIVATE_FOLDER, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_TEXT: Final = b"%020d\n"  # of one size, whatever the number
 
 
 def state_folder(environment: Mapping[str, str]) -> Path:
@@ -51,7 +53,7 @@ class LengthMarks:
     def raise_to(self, key: bytes, length: int) -> None:
         """Records that a feed was signed at a length; a lower one than recorded changes nothing.
 
-        It is on disk when this returns: one small file written and synced, so call it from where
+        It is on disk when this returns: a few bytes written over and synced, so call it from where
         the feed itself is synced. Safe from worker threads for different feeds, and against other
         processes.
         """
@@ -63,10 +65,28 @@ class LengthMarks:
             fcntl.flock(lock, fcntl.LOCK_EX)
             highest = max(self._read(key), length)
             if highest == length:
-                replace_file(self._file(key), b"%d\n" % length)
+                self._write(key, _TEXT % length)
             self._known[key] = highest
         finally:
             os.close(lock)
+
+    def _write(self, key: bytes, text: bytes) -> None:
+        """Writes over a mark of the same size, which no loss of power can cut; else a new file."""
+        file = self._file(key)
+        try:
+            descriptor = os.open(file, os.O_WRONLY)
+        except FileNotFoundError:
+            replace_file(file, text)
+            return
+        try:
+            in_place = os.fstat(descriptor).st_size == len(text)
+            if in_place:
+                os.pwrite(descriptor, text, 0)
+                os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+        if not in_place:
+            replace_file(file, text)
 
     def _file(self, key: bytes) -> Path:
         return self._folder / key.hex()

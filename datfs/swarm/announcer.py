@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 LAZY_SYNC_S = 1.0
 """How long blocks from peers may wait for a sync, so that many share it."""
 
+FIRST_PAUSE_S = 0.001
+LONGEST_PAUSE_S = 0.01
+"""Between the syncs of a burst of commits, doubling from the first; a lone commit waits for none.
+Syncs one upon the other would halve the rate of the commits that they are for."""
+
 RETRY_S = 10.0
 """Pause after a sync that failed, before the next attempt if nothing new is committed."""
 
@@ -78,7 +83,13 @@ class Announcer:
 
     async def run(self) -> None:
         """Sync and announce for ever; cancel it to end. Nothing that fails in between ends it."""
+        pause_s = 0.0
         while True:
+            if self._urgent_wake.is_set():  # while the last sync ran
+                pause_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
+                await trio.sleep(pause_s)
+            else:
+                pause_s = 0.0
             with trio.move_on_at(self._retry_at):
                 await self._pending_wake.wait()
                 with trio.move_on_after(LAZY_SYNC_S):
