@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from datfs.app.own_archive import OwnArchive
-from datfs.crypto.keys import PUBLIC_KEY_SIZE, SECRET_KEY_SIZE, content_key_pair, discovery_key
-from datfs.errors import NotAnArchive
+from datfs.app.own_keys import own_key_pair
+from datfs.crypto.keys import PUBLIC_KEY_SIZE, content_key_pair, discovery_key
 from datfs.hypercore.storage import OpenFiles
 from datfs.hyperdrive.archive import Archive
 from datfs.hyperdrive.folder import METADATA_FOLDER, open_folder, raw_storage
@@ -227,15 +227,13 @@ class Archives:
             NotAnArchive: it is not there.
         """
         marks = self._home.marks
+        pair = own_key_pair(self._home, key)
         storage = raw_storage(self._home.archive_folder(key), self._open_files)
-        if not storage.metadata.exists("secret_key"):
-            raise NotAnArchive(f"the store does not hold the archive {key.hex()} as one's own")
-        secret_key = storage.metadata.open("secret_key").read(0, SECRET_KEY_SIZE)
         archive = Archive.open(
             storage,
             key=key,
             known_metadata_length=marks.get(key),
-            known_content_length=marks.get(content_key_pair(secret_key).public_key),
+            known_content_length=marks.get(content_key_pair(pair.secret_key).public_key),
         )
         self._tell_repairs(archive)
         own = self._adopt(archive, rules=rules, topic_key=topic_key)

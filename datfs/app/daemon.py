@@ -32,11 +32,11 @@ from datfs.app.identity_rules import IdentityRules
 from datfs.app.identity_store import create_identity, default_name, load_identity
 from datfs.app.lobbies.lobby_room import LobbyParts
 from datfs.app.own_archive import commit_everything
+from datfs.app.own_keys import own_key_pair
 from datfs.app.session_service import SessionService
 from datfs.app.status import Status
 from datfs.app.ticker import Ticker
 from datfs.app.world import Lobbies, World
-from datfs.crypto.keys import KeyPair
 from datfs.encoding.dat_url import parse_dat_url
 from datfs.errors import DatfsError
 from datfs.fs.archive_view import Deadlines
@@ -44,7 +44,6 @@ from datfs.fs.dat_directory import archive_top
 from datfs.fs.mount import MountOptions, Tree, check_mountpoint, serve
 from datfs.fs.root import ME_TOP, archive_tree, working_tree, world_tree
 from datfs.fs.waiting import WaitingRoom
-from datfs.hyperdrive.folder import raw_storage
 from datfs.swarm.announcer import Announcer
 from datfs.swarm.swarm import Swarm, SwarmOptions
 from datfs.swarm.transport import Address
@@ -204,7 +203,7 @@ class _Daemon:
             nursery = await stack.enter_async_context(trio.open_nursery())
             parts = LobbyParts(
                 home=home,
-                identity=self._identity_pair(key),
+                identity=own_key_pair(home, key),
                 archives=self._archives,
                 engine=engine,
                 events=events,
@@ -250,10 +249,6 @@ class _Daemon:
             except (DatfsError, ValueError) as error:
                 log.info("the lobby %s is forgotten: %s", file.name, error)
                 file.unlink()
-
-    def _identity_pair(self, key: bytes) -> KeyPair:
-        storage = raw_storage(self._home.archive_folder(key))
-        return KeyPair.from_secret_key(storage.metadata.open("secret_key").read(0, 64))
 
     def _my_files_changed(self, changes: Sequence[Change]) -> None:
         if self._invalidator is not None:

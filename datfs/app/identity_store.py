@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from datfs.crypto.keys import KeyPair
 from datfs.encoding.dat_url import parse_dat_url
-from datfs.errors import IdentityError, InvalidUrl
+from datfs.errors import IdentityError, InvalidUrl, StorageDamaged
 from datfs.hyperdrive.archive import Archive, Put
 from datfs.hyperdrive.folder import raw_storage
 from datfs.hyperdrive.stat import Stat
@@ -85,7 +85,7 @@ def load_identity(home: Home) -> bytes | None:
     """The key of the store's identity archive; None before one was made.
 
     Raises:
-        IdentityError: The file that names it is damaged.
+        StorageDamaged: The file that names it holds something else.
     """
     try:
         text = home.identity_file.read_text()
@@ -94,4 +94,4 @@ def load_identity(home: Home) -> bytes | None:
     try:
         return parse_dat_url(text.strip()).key
     except InvalidUrl as error:
-        raise IdentityError(f"{home.identity_file} does not name an archive: {error}") from error
+        raise StorageDamaged(str(home.identity_file), str(error)) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from datfs.errors import DatfsError, EntryMissing
+from datfs.errors import BlockMissing, DatfsError, EntryMissing
 from datfs.staging.journal import Journal
 from datfs.staging.spool import SpoolFolder
 from datfs.staging.working_archive import WorkingArchive
@@ -108,10 +108,10 @@ class OwnArchive:
             self._by_service.discard(path)
 
     def read(self, path: str) -> bytes | None:
-        """A small file as it is now; None if it is not there."""
+        """A small file as it is now; None if it is not there, or its content was lost."""
         try:
             return self.working.read_file(path)
-        except EntryMissing:
+        except (EntryMissing, BlockMissing):
             return None
 
     def close(self) -> None:

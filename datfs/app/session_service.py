@@ -18,7 +18,7 @@ from datfs.app.identity_rules import SESSION_PATH
 from datfs.app.lobbies.rules import LobbyRules
 from datfs.app.own_archive import wall_clock_ms
 from datfs.crypto.keys import KeyPair
-from datfs.errors import Busy, DatfsError, InvalidDocument
+from datfs.errors import Busy, DatfsError, InvalidDocument, ReadOnlyArchive
 from datfs.identity.heartbeat import Heartbeat, HeartbeatOptions, may_resume
 from datfs.identity.session import Session, parse_request, parse_session
 from datfs.store.secrets import delete_secret, read_secret, write_secret
@@ -135,7 +135,7 @@ class SessionService:
         if self._me is None or self._hosting is None:
             return
         if remove:
-            self._me.remove(SESSION_PATH)
+            self._remove_file(self._me)
             await self._end_hosting("the mount ends")
 
     # --- within --------------------------------------------------------------------------------
@@ -155,8 +155,15 @@ class SessionService:
         if session is not None and not may_resume(
             session.last_update_ms, wall_clock_ms=wall_clock_ms()
         ):
-            me.remove(SESSION_PATH)
+            self._remove_file(me)
             self._events.append("session-ended", reason="it was left over from an earlier mount")
+
+    @staticmethod
+    def _remove_file(me: OwnArchive) -> None:
+        try:
+            me.remove(SESSION_PATH)
+        except DatfsError as error:
+            log.warning("session.json cannot be removed: %s", error)
 
     def _written(self, me: OwnArchive) -> Session | None:
         """The complete session.json that is committed; None if there is none, or with a mistake."""
@@ -177,6 +184,8 @@ class SessionService:
             return
         if self._hosting is None:
             try:
+                if me.archive.read_only_reason is not None:
+                    raise ReadOnlyArchive(me.archive.read_only_reason)
                 await self._start(session)
             except DatfsError as error:
                 log.warning("the session %r cannot be hosted: %s", session.name, error)
