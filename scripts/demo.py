@@ -235,7 +235,7 @@ def play(host: Person, guest: Person) -> None:
     for n in range(1, 4):
         host.hears(f"line {n}")
 
-    tell("The session counts its peers.")
+    tell("The session counts its peers, within 10 s: each update is a version of an archive.")
     host.reads("me/session.json", lambda now: now["peers"] == 1)
     guest.types("cat $L/peers/$HOST/state")
 
