@@ -6,6 +6,7 @@ ten idle minutes and comes back with its next use (design section 1).
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ import trio
 from datfs.app.own_archive import OwnArchive
 from datfs.app.own_keys import own_key_pair
 from datfs.crypto.keys import PUBLIC_KEY_SIZE, content_key_pair, discovery_key
+from datfs.errors import DatfsError
 from datfs.hypercore.storage import OpenFiles
 from datfs.hyperdrive.archive import Archive
 from datfs.hyperdrive.folder import METADATA_FOLDER, open_folder, raw_storage
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from datfs.app.config import Config
     from datfs.app.events import EventLog
     from datfs.crypto.keys import KeyPair
+    from datfs.hypercore.feed import Feed
     from datfs.hyperdrive.entry import Change
     from datfs.staging.rules import FileRules
     from datfs.store.home import Home
@@ -41,6 +44,8 @@ IDLE_S = 600.0
 
 OPEN_FILES = 512
 """Descriptors that the feeds of all archives keep open together."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -294,10 +299,36 @@ class Archives:
             rules=rules,
             topic=membership.topic,
             announcer=self._announcer,
+            on_overtaken=lambda feed, length: self._overtaken(archive, feed, length),
         )
         self.own[archive.key] = own
+        reason = archive.read_only_reason
+        if reason is not None:
+            log.warning("the archive %s is read-only: %s", archive.key.hex(), reason)
+            self._events.append("read-only", archive=archive.key.hex(), reason=reason)
         self._join(membership)
         return own
+
+    def _overtaken(self, archive: Archive, feed: Feed, length: int) -> None:
+        """A peer showed that the store is an older copy; the feed is read-only already.
+
+        The mark keeps it so at the next mount, until what is missing has come back.
+        """
+        log.warning(
+            "the archive %s is read-only from now on: %s", archive.key.hex(), feed.read_only_reason
+        )
+        self._events.append(
+            "overtaken",
+            archive=archive.key.hex(),
+            feed=feed.key.hex(),
+            length=feed.length,
+            known_length=length,
+            reason=feed.read_only_reason,
+        )
+        try:
+            self._home.marks.raise_to(feed.key, length)
+        except (OSError, DatfsError) as error:
+            log.error("the length of %s cannot be noted: %s", feed.key.hex(), error)
 
     def close_own(self, own: OwnArchive) -> None:
         """Serve an own archive no longer and let go of its files."""

@@ -115,7 +115,7 @@ class Config:
 
     # who is asked and where we listen (design section 5)
     peers: tuple[PeerAddress, ...] = _setting((), _addresses)
-    listen: str = _setting("0.0.0.0", _text)  # address of the listener
+    listen: str | None = _setting(None, _text)  # address of the listener; None: all, v4 and v6
     port: int | None = _setting(None, _whole(1, MAX_PORT))  # None: 3282 or the next free one
     lan: bool = _setting(True, _switch)  # multicast DNS on the local network
     dht: bool = _setting(True, _switch)  # BitTorrent DHT

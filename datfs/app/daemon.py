@@ -7,7 +7,8 @@ Nothing stays mounted.
 
 Kinds of events in the log: archive-updated, peer, session-data, session-started, session-ended,
 session-failed, mistake, join, join-refused, offer, answer, refused, connected, closed,
-signalling-failed, struck-off, repaired, recovered, gap.
+signalling-failed, struck-off, repaired, recovered, read-only, overtaken, peer-dropped, sync-failed,
+gap.
 """
 
 from __future__ import annotations
@@ -369,10 +370,11 @@ class _Daemon:
 
 def _swarm_options(config: Config) -> SwarmOptions:
     return SwarmOptions(
-        listen=(config.listen,),
+        listen=() if config.listen is None else (config.listen,),
         port=config.port,
         fixed_peers=tuple(Address(peer.host, peer.port) for peer in config.peers),
         offline=config.offline,
+        max_connections=config.max_connections,
     )
 
 

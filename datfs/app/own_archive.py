@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from datfs.hypercore.feed import Feed
     from datfs.hyperdrive.archive import Archive
     from datfs.hyperdrive.entry import Change
     from datfs.staging.rules import FileRules
@@ -32,11 +33,13 @@ class OwnArchive:
     """An own archive: files in work over it, and its replica in the swarm.
 
     Args:
-        archive: open and writable.
+        archive: open; writable, unless it says why not.
         staging_folder: where its journal and spool files lie.
         rules: what is checked in its files.
         topic: whose connections carry it.
         announcer: syncs and announces its commits.
+        on_overtaken: called with a feed and the longer length that it once had, as a peer or what
+            came from one has shown; the archive is read-only from then on.
 
     Attributes:
         working: through which everything is written.
@@ -54,9 +57,12 @@ class OwnArchive:
         rules: FileRules,
         topic: Topic,
         announcer: Announcer,
+        on_overtaken: Callable[[Feed, int], None],
     ) -> None:
         self.archive = archive
         self.topic = topic
+        self._on_overtaken = on_overtaken
+        self._seen_length = archive.applied_length
         self.on_commit: list[Callable[[Sequence[Change]], None]] = []
         self.on_service_commit: list[Callable[[Sequence[Change]], None]] = []
         self._by_service: set[str] = set()
@@ -69,7 +75,14 @@ class OwnArchive:
             on_commit=self._committed,
             wall_clock_ms=wall_clock_ms,
         )
-        self.replica = ArchiveReplica(archive, topic, announcer, on_change=lambda _changes: None)
+        self.replica = ArchiveReplica(
+            archive,
+            topic,
+            announcer,
+            on_change=self._came_back,
+            on_overtaken=on_overtaken,
+            download_all=True,  # what is missing of our own was lost
+        )
 
     @property
     def key(self) -> bytes:
@@ -119,6 +132,24 @@ class OwnArchive:
         self.replica.leave()
         self.working.close()
         self.archive.close()
+
+    def _came_back(self, changes: Sequence[Change]) -> None:
+        """Peers gave a store that was put back from a copy what was written since.
+
+        They may have all of the metadata and little of the content: what its entries name was
+        signed all the same.
+        """
+        content = self.archive.content
+        named = self.archive.named_content_length(self._seen_length)
+        self._seen_length = self.archive.applied_length
+        if content is not None and named > content.length:
+            content.forbid_appending(
+                f"it has {content.length} blocks here, but the metadata names {named}: going on "
+                "would fork it"
+            )
+            self._on_overtaken(content, named)
+        for listener in (*self.on_commit, *self.on_service_commit):
+            listener(changes)
 
     def _committed(self, changes: Sequence[Change]) -> None:
         self.replica.committed()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from datfs.crypto.keys import KeyPair, content_key_pair
 from datfs.errors import (
     BlockMissing,
+    EncodingError,
     InvalidPath,
     NameNotUtf8,
     NameTooLong,
@@ -20,7 +21,7 @@ from datfs.errors import (
     ReadOnlyArchive,
 )
 from datfs.hypercore.feed import Feed
-from datfs.hyperdrive.append_tree import MAX_NAME_BYTE_LENGTH
+from datfs.hyperdrive.append_tree import MAX_NAME_BYTE_LENGTH, decode_node
 from datfs.hyperdrive.checkout import Checkout
 from datfs.hyperdrive.content_writer import ContentRun, ContentWriter, is_at_tail
 from datfs.hyperdrive.entry import Change, ChangeKind, Entry
@@ -29,6 +30,7 @@ from datfs.hyperdrive.header import Header, decode_header, encode_header
 from datfs.hyperdrive.operations import Delete, Operation, Put, rename_operations
 from datfs.hyperdrive.path_rules import split_path
 from datfs.hyperdrive.shown_tree import ShownTree
+from datfs.hyperdrive.stat import decode_stat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -285,6 +287,23 @@ class Archive:
         if not 0 <= version <= self.version:
             raise ValueError(f"version {version} is not one of 0 to {self.version}")
         return Checkout(self.metadata, version, foreign=not self.is_own)
+
+    def named_content_length(self, start: int) -> int:
+        """Return how long the content feed must have been for what the metadata names.
+
+        Args:
+            start: First metadata block to look at; all up to the applied length are here.
+        """
+        length = 0
+        for seq in range(max(start, 1), self._applied):
+            try:
+                value = decode_node(self.metadata.get(seq)).value
+                stat = None if value is None else decode_stat(value)
+            except EncodingError:
+                continue  # noted when it was applied
+            if stat is not None:
+                length = max(length, stat.offset + stat.blocks)
+        return length
 
     # --- content -------------------------------------------------------------------------------
 
