@@ -51,7 +51,7 @@ class DatDirectory(Directory):
 
     def attributes(self) -> Attributes:
         """Anybody may look, nobody may change."""
-        return Attributes(mode=stat.S_IFDIR | 0o555)
+        return Attributes(mode=stat.S_IFDIR | 0o555, valid_s=UNTIL_INVALIDATED_S)
 
     async def lookup(self, name: str) -> Node | None:
         """The archive of a key; never waits."""

@@ -14,6 +14,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from datfs.fs.node import (
+    UNTIL_INVALIDATED_S,
     AttributeChange,
     Attributes,
     Directory,
@@ -39,9 +40,14 @@ class FixedDirectory(Directory):
         super().__init__(identity)
         self._children = dict(children)
 
+    @property
+    def names_valid_s(self) -> float:
+        """For good: a path through here then costs the kernel no request."""
+        return UNTIL_INVALIDATED_S
+
     def attributes(self) -> Attributes:
         """Anybody may look, nobody may change."""
-        return Attributes(mode=stat.S_IFDIR | 0o555)
+        return Attributes(mode=stat.S_IFDIR | 0o555, valid_s=UNTIL_INVALIDATED_S)
 
     async def lookup(self, name: str) -> Node | None:
         """One of the given nodes."""
