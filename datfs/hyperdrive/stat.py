@@ -30,6 +30,7 @@ _TYPE_BITS: Final = 0o170000
 _PERMISSIONS: Final = 0o7777
 _HARMLESS_PERMISSIONS: Final = _PERMISSIONS & ~(posix.S_ISUID | posix.S_ISGID)
 _FIELD_COUNT: Final = 9
+_LAST_SHIFT: Final = 49  # of the eighth byte, with which a varint below 2**53 ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,17 +140,7 @@ def decode_stat(encoded: Buffer) -> Stat:
     Raises:
         EncodingError: It is cut, a field is no integer below 2**53, or the mode is missing.
     """
-    values = [0] * _FIELD_COUNT
-    has_mode = False
-    for number, value in iter_fields(encoded):
-        if not 1 <= number <= _FIELD_COUNT:
-            continue
-        if not isinstance(value, int):
-            raise EncodingError(f"field {number} of a Stat is no integer")
-        values[number - 1] = value
-        has_mode = has_mode or number == 1
-    if not has_mode:
-        raise EncodingError("a Stat has no mode")
+    values = _plain_fields(encoded) or _fields(encoded)
     mode, uid, gid, size, blocks, offset, byte_offset, mtime_ms, ctime_ms = values
     return Stat(
         mode=mode,
@@ -162,3 +153,50 @@ def decode_stat(encoded: Buffer) -> Stat:
         mtime_ms=mtime_ms,
         ctime_ms=ctime_ms,
     )
+
+
+def _plain_fields(encoded: Buffer) -> list[int] | None:
+    """Read a Stat of known fields only in one loop, for listings decode one for each name.
+
+    Returns:
+        The fields in order; None for anything unusual, of which `_fields` knows what it is.
+    """
+    values = [-1] + [0] * (_FIELD_COUNT - 1)
+    offset, end = 0, len(encoded)
+    try:
+        while offset < end:
+            tag = encoded[offset]
+            value = encoded[offset + 1]
+            offset += 2
+            if value >= 0x80:
+                value &= 0x7F
+                shift = 7
+                while (byte := encoded[offset]) >= 0x80:
+                    value |= (byte & 0x7F) << shift
+                    shift += 7
+                    offset += 1
+                    if shift > _LAST_SHIFT:
+                        return None
+                value |= byte << shift
+                offset += 1
+            if tag & 7 or not tag:
+                return None
+            values[(tag >> 3) - 1] = value
+    except IndexError:  # cut, or a field of another number
+        return None
+    return values if values[0] >= 0 and max(values) < JAVASCRIPT_LIMIT else None
+
+
+def _fields(encoded: Buffer) -> list[int]:
+    values = [0] * _FIELD_COUNT
+    has_mode = False
+    for number, value in iter_fields(encoded):
+        if not 1 <= number <= _FIELD_COUNT:
+            continue
+        if not isinstance(value, int):
+            raise EncodingError(f"field {number} of a Stat is no integer")
+        values[number - 1] = value
+        has_mode = has_mode or number == 1
+    if not has_mode:
+        raise EncodingError("a Stat has no mode")
+    return values

@@ -53,6 +53,19 @@ def test_any_bytes_decode_or_say_that_they_do_not(encoded: bytes) -> None:
         decode_stat(encoded)
 
 
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(0, 2**53 - 1)), max_size=12),
+    st.integers(0, 4),
+)
+def test_fields_in_any_order_mean_the_same_beside_an_unknown_one(
+    fields: list[tuple[int, int]], place: int
+) -> None:
+    encoded = [uint_field(1, 0o100644), *(uint_field(*field) for field in fields)]
+    plain = b"".join(encoded)
+    encoded.insert(place, uint_field(17, 3))
+    assert decode_stat(plain) == decode_stat(b"".join(encoded))
+
+
 @pytest.mark.parametrize(
     "encoded",
     [
