@@ -134,12 +134,14 @@ class Bitfield:
         last_leaf = 2 * end - 2
         for number, first, last in _page_ranges(2 * start, last_leaf + 1, 2 * BLOCKS_A_PAGE):
             _fill(self._page(number), 8 * _TREE_START, first, last)
-        for node_index in flat_tree.nodes_across(end, (2 * end).bit_length()):
-            if 2 * start <= node_index <= last_leaf:
-                self._clear_tree_bit(node_index)
+        if last_leaf > 2 * start:  # else a single leaf was set, and no parent before its time
+            for node_index in flat_tree.nodes_across(end, (2 * end).bit_length()):
+                if 2 * start <= node_index <= last_leaf:
+                    self._clear_tree_bit(node_index)
         for node_index in flat_tree.nodes_across(start, end.bit_length()):
-            if flat_tree.right_span(node_index) <= last_leaf:
-                self._set_tree_bit(node_index)
+            if flat_tree.right_span(node_index) > last_leaf:
+                break  # each lies below the next
+            self._set_tree_bit(node_index)
         self._tree_end = max(self._tree_end, (last_leaf | 7) + 1)
 
     def missing_leaves(self, length: int) -> list[range]:

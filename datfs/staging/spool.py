@@ -37,6 +37,8 @@ class SpoolFolder:
         self.path = path
         self.small_byte_length = small_byte_length
         self._memory_left = memory_byte_length
+        # The folder, or what it will be made in: asked for its disk at every close(2).
+        self._nearest: str | None = None
 
     def spool(self, content_id: int) -> Spool:
         """Return an empty spool for the content with this id."""
@@ -51,12 +53,10 @@ class SpoolFolder:
     def free_byte_length(self) -> int:
         """Return how many bytes the disk under the folder has room for."""
         with DiskErrors():
-            for folder in (self.path, *self.path.parents):
-                try:
-                    status = os.statvfs(folder)
-                except FileNotFoundError:
-                    continue
-                break
+            if self._nearest is None:
+                folders = (self.path, *self.path.parents)
+                self._nearest = next(str(folder) for folder in folders if folder.exists())
+            status = os.statvfs(self._nearest)
         return status.f_bavail * status.f_frsize
 
     def file(self, content_id: int) -> Path:
