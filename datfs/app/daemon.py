@@ -14,6 +14,7 @@ gap.
 from __future__ import annotations
 
 import logging
+import math
 import resource
 import signal
 import time
@@ -67,7 +68,11 @@ DEADLINE_MARGIN_S = 5.0
 """Handlers wait a little longer than what they wait for allows itself."""
 
 LAST_WORDS_S = 2.0
-"""How long the end waits for the last commits to be synced and told to peers."""
+"""How long the end waits for peers to fetch the last commits: that the session is over."""
+
+LAST_WORDS_POLL_S = 0.01
+SENDING_S = 0.05
+"""How long what was given to peers takes at most, on a good line, to leave this machine."""
 
 SESSION_END_S = 10.0
 """How long the end waits for sessions and lobbies to be left."""
@@ -146,6 +151,7 @@ class _Daemon:
         self._ticker = Ticker()
         self._marks = home.marks
         self._invalidator: Invalidator | None = None
+        self._lengths_at_end: dict[bytes, int] = {}
         self._on_archive_change: list[Callable[[bytes, Sequence[Change]], None]] = []
         self._events = EventLog(home.events_file, config.events_bytes)
         self._announcer = Announcer(
@@ -169,11 +175,24 @@ class _Daemon:
                 swarming.start_soon(self._archives.leave_idle)
                 await self._serve_source()
                 with trio.move_on_after(LAST_WORDS_S, shield=True):
-                    await self._announcer.flush()
+                    await self._say_last_words()
                 swarming.cancel_scope.cancel()
         finally:
             self._archives.close()
             self._events.close()
+
+    async def _say_last_words(self) -> None:
+        """Let peers have what was committed since the end began."""
+        await self._announcer.flush()
+        grown = [
+            own.replica.metadata
+            for key, own in self._archives.own.items()
+            if own.archive.metadata.length > self._lengths_at_end.get(key, math.inf)
+        ]
+        if any(feed.scheduler.remotes for feed in grown):
+            while not all(feed.is_given for feed in grown):  # noqa: ASYNC110 - of many feeds
+                await trio.sleep(LAST_WORDS_POLL_S)
+            await trio.sleep(SENDING_S)
 
     async def _serve_source(self) -> None:
         if self._source is None:
@@ -306,6 +325,9 @@ class _Daemon:
             self._invalidator = mounted.invalidator
             self._ready()
             await self._ending.wait()
+            self._lengths_at_end = {
+                key: own.archive.metadata.length for key, own in self._archives.own.items()
+            }
             await part()
             for failure in await commit_everything(list(self._archives.own.values())):
                 log.error("not everything could be saved: %s", failure)

@@ -257,6 +257,7 @@ class Conversation:
                 value = None if with_hash else self.feed.get(block_index)
                 nodes = tuple(messages.ProofNode(*node) for node in proof.nodes)
                 self._send(messages.Data(block_index, value, nodes, proof.signature))
+                self._remote.given_length = max(self._remote.given_length, block_index + 1)
                 return True
         except BlockMissing:
             pass

@@ -68,6 +68,15 @@ class FeedReplica:
         """Blocks that peers may hear of: all of a foreign feed, the durable ones of an own."""
         return self.durable_length if self.own else self.feed.length
 
+    @property
+    def is_given(self) -> bool:
+        """Whether every connection's peer has the newest block, or was given it."""
+        newest = self.feed.length - 1
+        return all(
+            remote.given_length > newest or remote.blocks.has(newest)
+            for remote in self.scheduler.remotes.values()
+        )
+
     def attach(self, peer: Peer) -> None:
         """A connection carries this feed from now on in both directions."""
         self.scheduler.add_peer(peer)

@@ -166,6 +166,8 @@ class RemoteFeed:
     """Requests that may be open; halved when the peer is late, grown while it keeps up."""
     block_byte_length: float = _FIRST_BLOCK_BYTE_LENGTH
     """Running mean of the sizes of its blocks."""
+    given_length: int = 0
+    """The highest block that this peer was given, plus one."""
     answered_at: float = 0.0
     """When the last asked-for block came, in seconds."""
 
