@@ -247,9 +247,12 @@ class Conversation:
         block_index = request.block_index
         if request.byte_offset:
             block_index = self._seek(request)
+        if self.replica.told_length <= block_index < self.feed.length:
+            self._requests.appendleft(request)
+            return False  # it is not on disk yet
         with_hash = request.hash_only or request.byte_offset > 0
         try:
-            if block_index < self.replica.told_length and (with_hash or self.feed.has(block_index)):
+            if with_hash or self.feed.has(block_index):
                 proof = self.feed.proof(block_index, digest=request.digest, with_hash=with_hash)
                 if proof.signature is not None and self.replica.told_length < self.feed.length:
                     self._requests.appendleft(request)

@@ -359,7 +359,9 @@ class Peer:
             if topic is not None and topic.grows and discovery_key != topic.discovery_key:
                 # One of many archives here, and its writer may have made copies that contradict
                 # each other: the peer may be honest, and the other archives go on.
-                log.warning("%s: no more of %s: %s", self.address, conversation.feed.key, error)
+                log.warning(
+                    "%s: no more of %s: %s", self.address, conversation.feed.key.hex(), error
+                )
                 self._barred.add(discovery_key)
                 self.close_feed(conversation.replica)
             elif isinstance(error, ProofInvalid):

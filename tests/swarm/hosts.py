@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from datfs.crypto.keys import KeyPair
-from datfs.hyperdrive.archive import Archive, Put
+from datfs.hypercore.storage import MemoryStorage
+from datfs.hyperdrive.archive import Archive, ArchiveStorage, Put
 from datfs.hyperdrive.stat import Stat
 from datfs.swarm.announcer import Announcer
 from datfs.swarm.archive_replica import ArchiveReplica
@@ -20,8 +21,11 @@ from datfs.swarm.transport import Address
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from datfs.hyperdrive.archive import ArchiveStorage, Change
+    from datfs.hyperdrive.archive import Change
     from datfs.swarm.peer import Ended, Peer
+
+OFFLINE = SwarmOptions(offline=True)
+"""For members that only meet over memory streams."""
 
 MTIME_MS = 1_700_000_000_000
 
@@ -94,6 +98,10 @@ class Host:
         self.peers_changed = trio.Event()
 
 
+def memory() -> ArchiveStorage:
+    return ArchiveStorage(MemoryStorage(), MemoryStorage())
+
+
 async def eventually(condition: Callable[[], bool]) -> None:
     """Wait until something is the case that no event tells."""
     with trio.fail_after(10):
@@ -102,12 +110,14 @@ async def eventually(condition: Callable[[], bool]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def host() -> AsyncIterator[Host]:
-    """A running member, listening on a free port of loopback."""
+async def host(
+    options: SwarmOptions | None = None, announcer: Announcer | None = None
+) -> AsyncIterator[Host]:
+    """A running member, listening on a free port of loopback unless told otherwise."""
     ended: list[Ended] = []
-    announcer = Announcer()
+    announcer = announcer or Announcer()
     swarm = Swarm(
-        SwarmOptions(listen=("127.0.0.1",), port=0),
+        options or SwarmOptions(listen=("127.0.0.1",), port=0),
         announcer,
         on_ended=lambda _peer, how: ended.append(how),
     )

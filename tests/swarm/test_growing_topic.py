@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datfs.hypercore.storage import MemoryStorage
-from datfs.hyperdrive.archive import Archive, ArchiveStorage
+from datfs.hyperdrive.archive import Archive
 from datfs.swarm.archive_replica import ArchiveReplica
 from datfs.swarm.peer import Peer
-from tests.swarm.hosts import eventually, host, own_archive, put
+from tests.swarm.hosts import eventually, host, memory, own_archive, put
 
 if TYPE_CHECKING:
     from datfs.swarm.topic import Topic
-
-
-def memory() -> ArchiveStorage:
-    return ArchiveStorage(MemoryStorage(), MemoryStorage())
 
 
 @pytest.mark.parametrize("writer_first", [True, False])

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from datfs.hypercore.storage import MemoryStorage
-from datfs.hyperdrive.archive import Archive, ArchiveStorage
+from datfs.hyperdrive.archive import Archive
 from datfs.hyperdrive.folder import raw_storage
 from datfs.swarm.transport import Address
 from tests.support.node_peers import NodePeer
-from tests.swarm.hosts import Host, eventually, host, own_archive, put
+from tests.swarm.hosts import Host, eventually, host, memory, own_archive, put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 
 FILES = {"/hello.txt": b"hello\n", "/dir/big.bin": os.urandom(400_000), "/dir/empty": b""}
 IDLE_S = 9.0  # the original drops who is silent for 7.5 s
-
-
-def memory() -> ArchiveStorage:
-    return ArchiveStorage(MemoryStorage(), MemoryStorage())
 
 
 def target(own: Archive, seed: Host) -> str:

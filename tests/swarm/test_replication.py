@@ -10,10 +10,9 @@ import trio
 
 from datfs.crypto.keys import KeyPair
 from datfs.errors import ArchiveUnreachable, BlockUnavailable
-from datfs.hypercore.storage import MemoryStorage
-from datfs.hyperdrive.archive import Archive, ArchiveStorage
+from datfs.hyperdrive.archive import Archive
 from datfs.hyperdrive.folder import raw_storage
-from tests.swarm.hosts import eventually, host, own_archive, put
+from tests.swarm.hosts import eventually, host, memory, own_archive, put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +20,6 @@ if TYPE_CHECKING:
     from datfs.swarm.archive_replica import ArchiveReplica
 
 BIG = os.urandom(1_500_000)
-
-
-def memory() -> ArchiveStorage:
-    return ArchiveStorage(MemoryStorage(), MemoryStorage())
 
 
 async def test_a_reader_sees_the_files_and_fetches_only_what_it_reads(tmp_path: Path) -> None:
