@@ -64,6 +64,8 @@ ERRNO: Mapping[type[Exception], int] = {
     errors.LobbyEnded: errno.ENOTCONN,
     errors.WebRTCError: errno.EIO,
     errors.InvalidSdp: errno.EINVAL,
+    errors.MessageTooLarge: errno.EMSGSIZE,
+    errors.TooManyOffers: errno.EAGAIN,
     errors.ChannelClosed: errno.EPIPE,
     errors.StoreError: errno.EIO,
     errors.StoreInUse: errno.EBUSY,
