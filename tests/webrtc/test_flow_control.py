@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 import trio_asyncio  # type: ignore[import-untyped]
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    RTCConfiguration,
+    RTCPeerConnection,
+    RTCSctpTransport,
+    RTCSessionDescription,
+)
 
 from datfs.webrtc import EngineConfig
 from tests.webrtc.pairs import engine, pair
@@ -46,9 +51,8 @@ async def test_a_reader_that_stops_stops_the_sender_and_nothing_is_lost() -> Non
         assert (
             WINDOW // 2 < len(sent) * 16_384 < WINDOW + EngineConfig().send_buffer_byte_length * 2
         )
-        began = trio.current_time()
-        assert await numbers(connected.answered, 256) == list(range(256))
-        assert trio.current_time() - began < 2
+        with trio.fail_after(20):
+            assert await numbers(connected.answered, 256) == list(range(256))
 
 
 async def test_a_stopped_direction_does_not_stop_the_other() -> None:
@@ -61,7 +65,18 @@ async def test_a_stopped_direction_does_not_stop_the_other() -> None:
         assert await numbers(connected.answered, 256) == list(range(256))
 
 
-async def test_the_window_opens_again_without_waiting_for_a_timer() -> None:
+async def test_the_window_opens_again_without_waiting_for_a_timer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waited: list[float] = []
+    expired = RTCSctpTransport._t3_expired
+
+    def noted(transport: RTCSctpTransport) -> None:
+        if transport._t3_handle is not None:  # else nobody waited: it was called, not due
+            waited.append(trio.current_time())
+        expired(transport)
+
+    monkeypatch.setattr(RTCSctpTransport, "_t3_expired", noted)
     async with (
         pair(EngineConfig(receive_window_byte_length=100_000)) as connected,
         trio.open_nursery() as nursery,
@@ -70,7 +85,7 @@ async def test_the_window_opens_again_without_waiting_for_a_timer() -> None:
         await trio.sleep(0.5)
         began = trio.current_time()
         assert await numbers(connected.answered, 100) == list(range(100))
-        assert trio.current_time() - began < 1  # SCTP's retransmission timer is a second
+        assert not [time for time in waited if time >= began]
 
 
 async def test_small_messages_count_with_what_they_cost() -> None:
