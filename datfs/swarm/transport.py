@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -120,5 +121,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, BaseExceptionGroup):
         return ", ".join(dict.fromkeys(map(_reason, error.exceptions)))
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        is_lookup = isinstance(error, socket.gaierror)  # its numbers are not the system's
+        return error.strerror if is_lookup or not error.errno else os.strerror(error.errno)
     return str(error) if error.__cause__ is None else _reason(error.__cause__)
