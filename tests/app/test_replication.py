@@ -11,6 +11,7 @@ import shutil
 import stat
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.support.node_peers import NodePeer
 from tests.vectors import GOLDEN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.mounts import Mount
@@ -46,6 +47,10 @@ def shown(top: Path) -> list[dict[str, Any]]:
             row["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
         rows.append(row)
     return rows
+
+
+def holds(file: Path, text: str) -> bool:
+    return file.read_text() == text
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -102,7 +107,7 @@ def test_changes_of_a_javascript_writer_show_at_once_and_are_read_only(
                 text = f"version {n} " * n  # every size is another
                 writer.send({"cmd": "put", "path": "/a.txt", "text": text, "id": n})
                 writer.event("ok", id=n)
-                eventually(lambda text=text: (folder / "a.txt").read_text() == text, 5)
+                eventually(partial(holds, folder / "a.txt", text), 5)
             writer.send({"cmd": "put", "path": "/same", "text": "AAAA", "id": 20})
             eventually(lambda: (folder / "same").read_text() == "AAAA", 5)
             writer.send({"cmd": "put", "path": "/same", "text": "BBBB", "id": 21})
@@ -115,14 +120,15 @@ def test_changes_of_a_javascript_writer_show_at_once_and_are_read_only(
             assert len((folder / "sub/b").read_bytes()) == 200_000
             assert (mount.path / f"dat/{at['key']}+1" / "a.txt").read_text() == "one"
             assert events(mount, "archive-updated")[-1]["archive"] == at["key"]
-            for change in (
+            changes: tuple[Callable[[], object], ...] = (
                 lambda: (folder / "new").write_text("x"),
                 lambda: (folder / "same").write_text("x"),
                 lambda: (folder / "same").unlink(),
                 lambda: (folder / "same").rename(folder / "other"),
                 lambda: (folder / "d").mkdir(),
                 lambda: (folder / "same").chmod(0o600),
-            ):
+            )
+            for change in changes:
                 with pytest.raises(OSError, match="Read-only file system") as refused:
                     change()
                 assert refused.value.errno == errno.EROFS
