@@ -39,6 +39,8 @@ MAX_QUEUED_WANTS = 64
 
 _MAX_BITFIELD_BYTE_LENGTH = WANT_LENGTH // 8
 
+_NO_PROOF = Proof((), None)
+
 
 class Conversation:
     """One feed on one connection.
@@ -250,25 +252,41 @@ class Conversation:
         if self.replica.told_length <= block_index < self.feed.length:
             self._requests.appendleft(request)
             return False  # it is not on disk yet
-        with_hash = request.hash_only or request.byte_offset > 0
+        hash_only = request.hash_only or request.byte_offset > 0
+        value = None if hash_only else self._value(block_index)
+        proof = self._proof(block_index, request.digest, with_hash=value is None)
+        if proof.signature is not None and self.replica.told_length < self.feed.length:
+            self._requests.appendleft(request)
+            return False  # it signs what is not on disk yet
+        if value is None and not (hash_only and proof.nodes):
+            self._send(messages.Unhave(block_index))
+        # The hash of a block that is not held goes along with its proof: the original takes that
+        # for an answer, and ends a connection for nodes that are missing.
+        nodes = tuple(messages.ProofNode(*node) for node in proof.nodes)
+        self._send(messages.Data(block_index, value, nodes, proof.signature))
+        if value is not None:
+            self._remote.given_length = max(self._remote.given_length, block_index + 1)
+        return True
+
+    def _value(self, block_index: int) -> bytes | None:
+        """A block if it is held and can be read."""
         try:
-            if with_hash or self.feed.has(block_index):
-                proof = self.feed.proof(block_index, digest=request.digest, with_hash=with_hash)
-                if proof.signature is not None and self.replica.told_length < self.feed.length:
-                    self._requests.appendleft(request)
-                    return False  # it signs what is not on disk yet
-                value = None if with_hash else self.feed.get(block_index)
-                nodes = tuple(messages.ProofNode(*node) for node in proof.nodes)
-                self._send(messages.Data(block_index, value, nodes, proof.signature))
-                self._remote.given_length = max(self._remote.given_length, block_index + 1)
-                return True
+            return self.feed.get(block_index)
         except BlockMissing:
-            pass
+            return None
         except (HypercoreError, OSError) as error:
             self.replica.unreadable(block_index, error)
-        self._send(messages.Unhave(block_index))
-        self._send(messages.Data(block_index))
-        return True
+            return None
+
+    def _proof(self, block_index: int, digest: int, *, with_hash: bool) -> Proof:
+        """A block's proof; an empty one if it is not here."""
+        try:
+            return self.feed.proof(block_index, digest=digest, with_hash=with_hash)
+        except BlockMissing:
+            return _NO_PROOF
+        except (HypercoreError, OSError) as error:
+            self.replica.unreadable(block_index, error)
+            return _NO_PROOF
 
     def _seek(self, request: messages.Request) -> int:
         """The block that holds a byte of the feed, or the one named if the tree does not tell."""

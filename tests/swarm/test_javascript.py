@@ -10,14 +10,19 @@ import trio
 
 from datfs.hyperdrive.archive import Archive
 from datfs.hyperdrive.folder import raw_storage
+from datfs.swarm.conversation import Conversation
 from datfs.swarm.transport import Address
+from datfs.wire.messages import Request
 from tests.support.node_peers import NodePeer
 from tests.swarm.hosts import Host, eventually, host, memory, own_archive, put
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from datfs.swarm.archive_replica import ArchiveReplica
+    from datfs.wire.messages import FeedMessage
 
 FILES = {"/hello.txt": b"hello\n", "/dir/big.bin": os.urandom(400_000), "/dir/empty": b""}
 IDLE_S = 9.0  # the original drops who is silent for 7.5 s
@@ -106,6 +111,35 @@ async def test_our_changes_reach_them_live_and_an_idle_connection_lives(
             served.committed()
             done = await clone.wait_event("done")
     assert [row["path"] for row in done["tree"]] == ["/a", "/b", "/c"]
+
+
+async def test_a_cleared_block_that_they_ask_for_is_answered_and_they_stay(
+    peers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = own_archive(memory(), 14, {"/gone": b"x" * 100, "/kept": b"y" * 100})
+    content = own.content
+    assert content is not None
+    content.clear(0, 1)
+    # As if it had been cleared after they were told of it, without an Unhave that came in time.
+    monkeypatch.setattr(content, "have_bits", lambda _start, length: b"\xff" * (length // 8))
+    asked: list[int] = []
+    handle = Conversation.handle
+
+    def listen(conversation: Conversation, message: FeedMessage, now: float) -> None:
+        if isinstance(message, Request) and conversation.feed is content:
+            asked.append(message.block_index)
+        handle(conversation, message, now)
+
+    monkeypatch.setattr(Conversation, "handle", listen)
+    async with host() as seed:
+        served = seed.serve(own)
+        with NodePeer(peers, "clone.js", target(own, seed), tmp_path / "copy") as clone:
+            await clone.wait_event("handshake")
+            await eventually(lambda: set(asked) == {0, 1})
+            await trio.sleep(IDLE_S)
+            assert len(served.topic.peers) == 1
+            assert not seed.ended
+            assert asked.count(0) == 1
 
 
 async def test_session_data_flows_both_ways(peers: Path) -> None:
