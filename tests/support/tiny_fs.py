@@ -31,16 +31,17 @@ class TinyFs(pyfuse3.Operations):
 async def serve(mountpoint: str, *, stubborn: bool) -> None:
     """Serves until SIGTERM."""
     options = {*pyfuse3.default_options, "subtype=datfs", "fsname=tiny"}
-    pyfuse3.init(TinyFs(), mountpoint, options)
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(pyfuse3.main)
-            with trio.open_signal_receiver(signal.SIGTERM) as signals:
+    # before the mount appears: whoever sees it may end it
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        pyfuse3.init(TinyFs(), mountpoint, options)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pyfuse3.main)
                 async for _ in signals:
                     if not stubborn:
                         nursery.cancel_scope.cancel()
-    finally:
-        pyfuse3.close(unmount=True)
+        finally:
+            pyfuse3.close(unmount=True)
 
 
 trio.run(lambda: serve(sys.argv[-1], stubborn="--stubborn" in sys.argv))
