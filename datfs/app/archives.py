@@ -299,6 +299,7 @@ class Archives:
             rules=rules,
             topic=membership.topic,
             announcer=self._announcer,
+            spool_memory_byte_length=self._config.spool_memory_bytes,
             on_overtaken=lambda feed, length: self._overtaken(archive, feed, length),
         )
         self.own[archive.key] = own

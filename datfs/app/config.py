@@ -136,10 +136,9 @@ class Config:
     # the mount
     ro: bool = _setting(False, _switch)
     allow_other: bool = _setting(False, _switch)  # other users may enter
-    xattr: bool = _setting(False, _switch)  # user.datfs.* attributes; every listing gets slower
 
     # room
-    spool_memory_bytes: int = _setting(1 << 20, _whole(0, 1 << 40))  # unsaved bytes kept in memory
+    spool_memory_bytes: int = _setting(32 << 20, _whole(0, 1 << 40))  # unsaved, in memory
     events_bytes: int = _setting(8 << 20, _whole(64 << 10, 1 << 40))  # of the event file
 
     @classmethod

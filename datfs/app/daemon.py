@@ -5,10 +5,14 @@ session, the mount, the control socket. Ending, by umount, SIGTERM or SIGINT: se
 are left, what is dirty is committed, the mount goes, peers hear of the last commits, all closes.
 Nothing stays mounted.
 
-Kinds of events in the log: archive-updated, peer, session-data, session-started, session-ended,
-session-failed, mistake, join, join-refused, offer, answer, refused, connected, closed,
-signalling-failed, struck-off, repaired, recovered, read-only, overtaken, peer-dropped, sync-failed,
-gap.
+Kinds of events in the log:
+- archives: archive-updated, peer, peer-dropped, session-data, repaired, recovered, read-only,
+  overtaken, sync-failed;
+- sessions: session-started, session-ended, session-failed, heartbeat-failed, mistake;
+- lobbies: lobby, lobby-end, lobby-failed, join, join-refused, join-failed, writer-record, struck-off,
+  offer, offer-invalid, answer, refused, signal-invalid, signal-unreadable, signalling-failed,
+  connected, closed;
+- datfs itself: gap, internal-error.
 """
 
 from __future__ import annotations
@@ -62,7 +66,8 @@ if TYPE_CHECKING:
     from datfs.fs.node import Directory
     from datfs.hyperdrive.entry import Change
     from datfs.store.home import Home
-    from datfs.swarm.peer import Ended, Peer
+    from datfs.swarm.ended import Ended
+    from datfs.swarm.peer import Peer
 
 DEADLINE_MARGIN_S = 5.0
 """Handlers wait a little longer than what they wait for allows itself."""

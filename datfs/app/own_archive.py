@@ -38,6 +38,7 @@ class OwnArchive:
         rules: what is checked in its files.
         topic: whose connections carry it.
         announcer: syncs and announces its commits.
+        spool_memory_byte_length: what its files in work may keep in memory together.
         on_overtaken: called with a feed and the longer length that it once had, as a peer or what
             came from one has shown; the archive is read-only from then on.
 
@@ -57,6 +58,7 @@ class OwnArchive:
         rules: FileRules,
         topic: Topic,
         announcer: Announcer,
+        spool_memory_byte_length: int,
         on_overtaken: Callable[[Feed, int], None],
     ) -> None:
         self.archive = archive
@@ -69,7 +71,9 @@ class OwnArchive:
         staging_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.working = WorkingArchive(
             archive,
-            spool=SpoolFolder(staging_folder / "spool"),
+            spool=SpoolFolder(
+                staging_folder / "spool", memory_byte_length=spool_memory_byte_length
+            ),
             journal=Journal(staging_folder / "journal"),
             rules=rules,
             on_commit=self._committed,

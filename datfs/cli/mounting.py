@@ -175,7 +175,17 @@ def umount(mountpoint: Path, lazy: bool, timeout_s: float) -> None:
     for spelling in spellings:
         socket = home.socket_for(spelling)
         if socket is not None and _end_served(socket, timeout_s):
-            return
+            break
+    else:
+        _take_away_dead(spellings, mountpoint, lazy=lazy)
+        return
+    for spelling in spellings:  # it could not unmount, such as for want of /etc/mtab
+        entry = find_mount(spelling)
+        if entry is not None:
+            _take_away(spelling, entry.filesystem, lazy=lazy)
+
+
+def _take_away_dead(spellings: list[Path], mountpoint: Path, *, lazy: bool) -> None:
     for spelling in spellings:
         entry = find_mount(spelling)
         if entry is not None:

@@ -1,10 +1,9 @@
 """One connection: reads and writes its stream, feeds the wire core, acts on its events.
 
-Two tasks run for each connection. The reader takes what comes in pieces of up to 256 KiB and
-stores the blocks of a piece in one batch. The
-writer sends what the core has ready, asks for blocks and answers requests as long as little is
-queued: a peer that does not read stops its own uploads and nothing else. What is said about single
-feeds stands in `conversation`.
+Two tasks run for each connection. The reader takes what comes in pieces of up to 256 KiB and stores
+the blocks of a piece in one batch. The writer sends what the core has ready, asks for blocks and
+answers requests as long as little is queued: a peer that does not read stops its own uploads and
+nothing else. What is said about single feeds stands in `conversation`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
@@ -26,6 +24,8 @@ from datfs.errors import (
 )
 from datfs.swarm.conversation import Conversation
 from datfs.swarm.duplicates import Candidate, keeps_older
+from datfs.swarm.ended import Ended
+from datfs.swarm.stream_sender import SEND_DEADLINE_S, NotRead, send_all
 from datfs.wire.connection import Connection
 from datfs.wire.events import (
     Closed,
@@ -67,12 +67,6 @@ MAX_ANNOUNCED = 1024
 MAX_ID_BYTE_LENGTH = 64
 """Bytes of a handshake id, which is kept; 32 everywhere known."""
 
-SEND_BYTE_LENGTH = 256 * 1024
-"""The most that is given to the stream at once."""
-
-SEND_DEADLINE_S = 30.0
-"""How long the peer may take to read what one send holds."""
-
 HANDSHAKE_DEADLINE_S = 5.0
 """How long a new connection may take to name a feed and itself, as in discovery-swarm."""
 
@@ -80,19 +74,6 @@ CLOSED_DEADLINE_S = 1.0
 """How long a connection that cannot be written to any more may still be read."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    """How a connection ended."""
-
-    words: str
-    is_self: bool = False
-    """The other end is this process."""
-    lied: bool = False
-    """The peer sent what does not verify."""
-    duplicate_of: Peer | None = None
-    """The connection to the same peer that was kept."""
 
 
 class Peer:
@@ -508,17 +489,12 @@ class Peer:
                     await self._wake.wait()
 
     async def _send(self, connection: Connection, data: bytes | bytearray) -> None:
-        waiting = memoryview(data)
         try:
-            while waiting:
-                with trio.move_on_after(SEND_DEADLINE_S) as sending:
-                    await self._stream.send_all(waiting[:SEND_BYTE_LENGTH])
-                if sending.cancelled_caught:
-                    self._end(Ended(words=f"the peer read nothing for {SEND_DEADLINE_S:g} s"))
-                    return
-                waiting = waiting[SEND_BYTE_LENGTH:]
-                if waiting:
-                    self._on_timeouts(connection, trio.current_time())
+            await send_all(
+                self._stream, data, lambda: self._on_timeouts(connection, trio.current_time())
+            )
+        except NotRead:
+            self._end(Ended(words=f"the peer read nothing for {SEND_DEADLINE_S:g} s"))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             # The reader takes what the peer said before it went, and then finds the end itself.
             await trio.sleep(CLOSED_DEADLINE_S)

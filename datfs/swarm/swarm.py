@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import trio
 
 from datfs.swarm import transport
-from datfs.swarm.peer import Ended, Peer
+from datfs.swarm.ended import Ended
+from datfs.swarm.peer import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

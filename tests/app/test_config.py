@@ -35,10 +35,12 @@ def test_every_default_is_a_value_that_would_be_accepted(tmp_path: Path) -> None
 
 def test_options_win_over_the_file(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text(FILE)
-    config = Config.load(tmp_path / "config.toml", mount_options(["port=5000,dht=off", "xattr"]))
+    config = Config.load(
+        tmp_path / "config.toml", mount_options(["port=5000,dht=off", "allow_other"])
+    )
     assert config.peers == (("10.0.0.1", 3282), ("fe80::1", 77), ("host.example", 3282))
     assert [str(peer) for peer in config.peers][1] == "[fe80::1]:77"
-    assert (config.port, config.lan, config.dht, config.xattr) == (5000, False, False, True)
+    assert (config.port, config.lan, config.dht, config.allow_other) == (5000, False, False, True)
     assert config.heartbeat_s == 5.0
     assert config.stun == ("stun:stun.example.org:3478",)
 

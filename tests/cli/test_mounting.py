@@ -92,7 +92,7 @@ def test_mount_makes_one_configuration_of_all_its_sources(
     home.config_file.write_text('peers = ["10.0.0.1:1"]\nheartbeat_s = 7\nlan = true\n')
     outcome = run(
         *("mount", "--foreground", "--peer", "10.0.0.2:2", "--peer", "host", "--no-lan"),
-        *("--port", "4000", "-o", "rw,xattr,port=5000", str(tmp_path)),
+        *("--port", "4000", "-o", "rw,allow_other,port=5000", str(tmp_path)),
     )
     assert outcome == (0, "", f"datfs: mounted at {tmp_path}\n")
     config, mountpoint, source = served.calls[0]
@@ -101,7 +101,7 @@ def test_mount_makes_one_configuration_of_all_its_sources(
         port=4000,
         lan=False,
         heartbeat_s=7.0,
-        xattr=True,
+        allow_other=True,
     )
     assert (mountpoint, source) == (tmp_path, None)
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from datfs.hyperdrive.archive import Change
-    from datfs.swarm.peer import Ended, Peer
+    from datfs.swarm.ended import Ended
+    from datfs.swarm.peer import Peer
 
 OFFLINE = SwarmOptions(offline=True)
 """For members that only meet over memory streams."""

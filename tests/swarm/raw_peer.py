@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from datfs.swarm.archive_replica import ArchiveReplica
-    from datfs.swarm.peer import Ended
+    from datfs.swarm.ended import Ended
     from datfs.wire.events import Event
     from datfs.wire.messages import FeedMessage
     from tests.swarm.hosts import Host
