@@ -9,9 +9,9 @@ Kinds of events in the log:
 - archives: archive-updated, peer, peer-dropped, session-data, repaired, recovered, read-only,
   overtaken, sync-failed;
 - sessions: session-started, session-ended, session-failed, heartbeat-failed, mistake;
-- lobbies: lobby, lobby-end, lobby-failed, join, join-refused, join-failed, writer-record, struck-off,
-  offer, offer-invalid, answer, refused, signal-invalid, signal-unreadable, signalling-failed,
-  connected, closed;
+- lobbies: lobby, lobby-end, lobby-failed, join, join-refused, join-failed, writer-record,
+  struck-off, offer, offer-invalid, answer, refused, signal-invalid, signal-unreadable,
+  signalling-failed, connected, closed;
 - datfs itself: gap, internal-error.
 """
 
