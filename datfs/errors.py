@@ -44,6 +44,10 @@ class InvalidKey(CryptoError):
     """A key of the wrong size, or a secret key whose halves do not belong together."""
 
 
+class InvalidBox(CryptoError):
+    """A box that these keys do not open, or that is not as it was sealed."""
+
+
 # --- hypercore ---------------------------------------------------------------------------------
 
 
@@ -167,6 +171,12 @@ class Busy(StagingError):
     exit_code = 75
 
 
+class NotYet(StagingError):
+    """A file cannot become a version before something else has come; it waits in the journal."""
+
+    exit_code = 75
+
+
 class NoSpace(StagingError):
     """The disk has no room for this; what was there before is untouched."""
 
@@ -266,6 +276,14 @@ class InvalidSignal(LobbyError):
     """An offer or answer that is neither signal JSON nor SDP."""
 
     exit_code = 65
+
+
+class StaleSignal(InvalidSignal):
+    """A signal for an earlier beacon or offer: nobody's fault, and it does not count."""
+
+
+class NotPinned(LobbyError):
+    """A connection whose certificate is not the one that was signalled; it must be closed."""
 
 
 class NotYours(LobbyError):

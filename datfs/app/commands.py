@@ -179,6 +179,8 @@ class WorldCommands:
         """Write session.json, complete, and give it back."""
         asked = {key: params[key] for key in ("name", "max_peers") if key in params}
         session = self._session.complete_request(json.dumps(asked).encode())
+        if params.get("plain_offers") is False:
+            self._session.take_sealed_offers_only(session.url.key)
         await self._me.write(SESSION_PATH, session.encode())
         answer: dict[str, Any] = json.loads(session.encode())
         return answer

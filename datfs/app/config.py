@@ -130,6 +130,8 @@ class Config:
     # sessions and WebRTC
     heartbeat_s: float = _setting(300.0, _seconds)  # between updates of session.json
     keep_session: bool = _setting(False, _switch)  # unmounting leaves the session open
+    plain_offers: bool = _setting(True, _switch)  # take offers of guests who do not seal
+    allow_unproven: bool = _setting(False, _switch)  # offer to hosts without a proof
     stun: tuple[str, ...] = _setting((), _texts)  # URLs, such as stun:stun.example.org:3478
     turn: tuple[str, ...] = _setting((), _texts)  # URLs, such as turn:user:secret@example.org:3478
 

@@ -11,7 +11,7 @@ Kinds of events in the log:
 - sessions: session-started, session-ended, session-failed, heartbeat-failed, mistake;
 - lobbies: lobby, lobby-end, lobby-failed, join, join-refused, join-failed, writer-record,
   struck-off, offer, offer-invalid, answer, refused, signal-invalid, signal-unreadable,
-  signalling-failed, connected, closed;
+  signalling-failed, beacon-unproven, not-pinned, connected, closed;
 - datfs itself: gap, internal-error.
 """
 
@@ -22,7 +22,7 @@ import math
 import resource
 import signal
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ from datfs.app.friends import Friends
 from datfs.app.identity_rules import IdentityRules
 from datfs.app.identity_store import create_identity, default_name, load_identity
 from datfs.app.lobbies.lobby_room import LobbyParts
+from datfs.app.lobbies.lobby_secrets import LobbySecrets
 from datfs.app.own_archive import commit_everything
 from datfs.app.own_keys import own_key_pair
 from datfs.app.session_service import SessionService
@@ -218,6 +219,7 @@ class _Daemon:
             lambda key: lobbies.room(key),
             events,
             heartbeat_s=self._config.heartbeat_s,
+            plain_offers=self._config.plain_offers,
         )
         me = await self._archives.open_own(key, rules=IdentityRules(session.complete, events))
         me.on_service_commit.append(self._my_files_changed)
@@ -234,6 +236,7 @@ class _Daemon:
                 events=events,
                 nursery=nursery,
                 on_change=self._ticker.tick,
+                allow_unproven=self._config.allow_unproven,
             )
             lobbies = Lobbies(parts)
             friends = Friends(me, self._archives, self._ticker.tick)
@@ -266,14 +269,19 @@ class _Daemon:
             return
         for file in folder.iterdir():
             if time.time() - file.stat().st_mtime > REMEMBERED_S:
-                file.unlink()
+                self._forget_lobby(file)
                 continue
             try:
                 lobby, writer = bytes.fromhex(file.name), bytes.fromhex(file.read_text())
                 await lobbies.room(lobby).return_as(writer)
             except (DatfsError, ValueError) as error:
                 log.info("the lobby %s is forgotten: %s", file.name, error)
-                file.unlink()
+                self._forget_lobby(file)
+
+    def _forget_lobby(self, file: Path) -> None:
+        file.unlink()
+        with suppress(ValueError):
+            LobbySecrets(self._home, bytes.fromhex(file.name)).delete()
 
     def _my_files_changed(self, changes: Sequence[Change]) -> None:
         if self._invalidator is not None:

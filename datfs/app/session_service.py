@@ -10,23 +10,23 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import os
 from typing import TYPE_CHECKING
 
 import trio
 
 from datfs.app.identity_rules import SESSION_PATH
+from datfs.app.lobbies.lobby_secrets import LobbySecrets
 from datfs.app.lobbies.rules import LobbyRules
 from datfs.app.own_archive import wall_clock_ms
 from datfs.crypto.keys import KeyPair
 from datfs.errors import Busy, DatfsError, InvalidDocument, ReadOnlyArchive
 from datfs.identity.heartbeat import Heartbeat, HeartbeatOptions, may_resume
 from datfs.identity.session import Session, parse_request, parse_session
-from datfs.store.secrets import delete_secret, read_secret, write_secret
-from datfs.webrtc.certificate import Certificate
+from datfs.lobby.host_sealing import HostSealing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from datfs.app.archives import Archives
     from datfs.app.events import EventLog
@@ -52,11 +52,12 @@ class SessionService:
     """Hosts what session.json says.
 
     Args:
-        home: the store, for the session's certificate.
+        home: the store, for the session's secrets.
         archives: makes and opens lobby archives.
         room: gives the lobby of a key.
         events: the log.
         heartbeat_s: seconds between two updates of session.json.
+        plain_offers: whether offers of software that does not seal are taken.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class SessionService:
         events: EventLog,
         *,
         heartbeat_s: float,
+        plain_offers: bool = True,
     ) -> None:
         self._home = home
         self._archives = archives
@@ -74,6 +76,8 @@ class SessionService:
         self._events = events
         interval_s = min(heartbeat_s, HeartbeatOptions().peers_interval_s)
         self._options = HeartbeatOptions(interval_s=heartbeat_s, peers_interval_s=interval_s)
+        self._plain_offers = plain_offers
+        self._sealing: HostSealing | None = None
         self._me: OwnArchive | None = None
         self._hosting: _Hosting | None = None
         self._next_pair: KeyPair | None = None
@@ -108,6 +112,16 @@ class SessionService:
         return request.complete(
             lobby_key=lobby_key, last_update_ms=wall_clock_ms(), peers=self._peers
         )
+
+    def take_sealed_offers_only(self, lobby_key: bytes) -> None:
+        """Refuse plain offers in a session from now on, also after a crash.
+
+        Args:
+            lobby_key: of the session that is hosted or about to be.
+        """
+        LobbySecrets(self._home, lobby_key).set_sealed_only()
+        if self._sealing is not None and self._sealing.lobby_key == lobby_key:
+            self._sealing.plain_offers = False
 
     async def begin(self, me: OwnArchive) -> None:
         """Deal with a session that an earlier mount left: go on with it, or end it."""
@@ -156,6 +170,7 @@ class SessionService:
             session.last_update_ms, wall_clock_ms=wall_clock_ms()
         ):
             self._remove_file(me)
+            LobbySecrets(self._home, session.url.key).delete()
             self._events.append("session-ended", reason="it was left over from an earlier mount")
 
     @staticmethod
@@ -197,7 +212,15 @@ class SessionService:
     async def _start(self, session: Session) -> None:
         key = session.url.key
         pair = self._next_pair
-        rules = LobbyRules()
+        secrets = LobbySecrets(self._home, key)
+        if self._sealing is None or self._sealing.lobby_key != key:
+            self._sealing = HostSealing(
+                secrets.seal_keys(),
+                lobby_key=key,
+                random=os.urandom,
+                plain_offers=self._plain_offers and not secrets.sealed_only,
+            )
+        rules = LobbyRules(self._sealing, lambda _name: None)
         if pair is not None and pair.public_key == key:
             self._archives.create_own(pair, rules=rules)
             self._next_pair = None
@@ -206,7 +229,8 @@ class SessionService:
         room = self._room(key)
         await room.host(
             max_peers=session.max_peers,
-            certificate=self._certificate(key),
+            certificate=secrets.certificate(),
+            sealing=self._sealing,
             peers_changed=self._peers_changed,
         )
         now = trio.current_time()
@@ -222,7 +246,7 @@ class SessionService:
             return
         await hosting.room.end()
         self._peers = 0
-        delete_secret(self._certificate_file(hosting.room.key))
+        LobbySecrets(self._home, hosting.room.key).delete()
         self._events.append("session-ended", reason=reason)
 
     async def _beat(self, me: OwnArchive) -> None:
@@ -244,15 +268,3 @@ class SessionService:
         else:
             hosting.session = session
         hosting.heartbeat.written(session.peers, trio.current_time())
-
-    def _certificate(self, lobby_key: bytes) -> Certificate:
-        file = self._certificate_file(lobby_key)
-        kept = read_secret(file)
-        if kept is not None:
-            return Certificate.from_pem(kept)
-        certificate = Certificate.generate()
-        write_secret(file, certificate.to_pem())
-        return certificate
-
-    def _certificate_file(self, lobby_key: bytes) -> Path:
-        return self._home.secrets_folder / f"{lobby_key.hex()}.pem"

@@ -69,6 +69,9 @@ def init(name: str, as_json: bool) -> None:
     metavar="SECONDS",
     help="Between signs of life of a hosted session.",
 )
+@click.option(
+    "--allow-unproven", is_flag=True, help="Offer also to hosts whose beacon proves nothing."
+)
 @click.option("--keep-session", is_flag=True, help="Leave a hosted session open at the end.")
 @click.option(
     "--option",
@@ -89,6 +92,7 @@ def mount(
     no_dht: bool,
     offline: bool,
     heartbeat_s: float | None,
+    allow_unproven: bool,
     keep_session: bool,
     options: tuple[str, ...],
     verbose: int,
@@ -107,6 +111,7 @@ def mount(
         "dht": False if no_dht else None,
         "offline": offline or None,
         "heartbeat_s": heartbeat_s,
+        "allow_unproven": allow_unproven or None,
         "keep_session": keep_session or None,
     }
     settings = mount_options(options)

@@ -49,6 +49,7 @@ ERRNO: Mapping[type[Exception], int] = {
     errors.NotOpenForWriting: errno.EBADF,
     errors.FileTooLarge: errno.EFBIG,
     errors.Busy: errno.EBUSY,
+    errors.NotYet: errno.EAGAIN,
     errors.NoSpace: errno.ENOSPC,
     errors.WireError: errno.EPROTO,
     errors.SwarmError: errno.EIO,

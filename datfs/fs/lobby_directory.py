@@ -24,6 +24,7 @@ from datfs.fs.node import (
     OpenFile,
     refuse,
 )
+from datfs.fs.signal_file import SignalFile
 from datfs.fs.virtual import ComputedDirectory, ComputedFile, TextFile, as_json
 from datfs.fs.working_view import WorkingView
 from datfs.hyperdrive.path_rules import is_visible
@@ -153,7 +154,9 @@ class UnionDirectory(Directory):
             return None
         view = ArchiveView(lambda: holder, room=self._room, deadlines=self._deadlines, cached=False)
         view.is_entered = True
-        return view.node(identity, entry)
+        if entry.stat.is_directory:
+            return view.node(identity, entry)
+        return SignalFile(view, identity, entry, self._lobby)
 
     def _in_holder(self, holder: bytes, name: str) -> Identity:
         """A file's identity: the same name may come from another archive tomorrow."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from datfs.hyperdrive.archive import Archive
     from datfs.hyperdrive.stat import Stat
+    from datfs.staging.rules import StoredForm
     from datfs.staging.working_archive import WorkingArchive
 
 
@@ -88,6 +89,9 @@ class LobbyView(Protocol):
             NotYours: The name belongs to somebody else.
             LobbyEnded: The session is over.
         """
+
+    def form(self, path: str) -> StoredForm | None:
+        """How a file is kept that we read otherwise than it lies there (a sealed signal)."""
 
     def state(self) -> str:
         """One word and a reason: looking, waiting for host, joined, full, refused, ended."""

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Final, Generic
 
 import trio
 
-from datfs.errors import DatfsError, EncodingError, InvalidSignal
+from datfs.errors import DatfsError, EncodingError, InvalidSignal, NotPinned, StaleSignal
 from datfs.lobby.hosting import ATTEMPT_S
 from datfs.lobby.joining import Joining
 from datfs.lobby.machine import GuestOutput
 from datfs.lobby.names import BEACON_NAME, answer_name, offer_name, writer_name
+from datfs.lobby.pinning import check_pinned
 from datfs.lobby.ports import PeerT
-from datfs.lobby.signal import encode_offer, parse_answer, parse_beacon, parse_offer, sdp_identity
+from datfs.lobby.seal import SealedKind
+from datfs.lobby.signal import encode_offer, parse_beacon, parse_offer, sdp_identity
 from datfs.lobby.signal_reader import SignalReader
 from datfs.lobby.writers import parse_record
 
@@ -28,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
     from datfs.lobby.admission_request import AdmissionRequest
+    from datfs.lobby.guest_sealing import GuestSealing
     from datfs.lobby.guest_status import GuestStatus
     from datfs.lobby.ports import Events, GuestEngine, LocalOffer, PeerDirectory, SignalFiles
-    from datfs.lobby.signal import Offer
+    from datfs.lobby.signal import Answer, Beacon, Offer, Refusal
 
 OFFER_DEADLINE_S: Final = 10.0
 """Gathering ends after 2 s; an engine that takes longer than this is stuck."""
@@ -91,6 +94,7 @@ class Guest(Generic[PeerT]):
         options: GuestOptions,
         *,
         files: SignalFiles,
+        sealing: GuestSealing,
         engine: GuestEngine[PeerT],
         request: AdmissionRequest,
         directory: PeerDirectory[PeerT],
@@ -102,6 +106,7 @@ class Guest(Generic[PeerT]):
         Args:
             options: who joins.
             files: the lobby's files.
+            sealing: opens answers; what is written by `files` is sealed by it.
             engine: makes offers, and knows those it made.
             request: asks the host for admission.
             directory: takes the open connection, under the host's identity.
@@ -110,6 +115,7 @@ class Guest(Generic[PeerT]):
         """
         self._options = options
         self._files = files
+        self._sealing = sealing
         self._engine = engine
         self._request = request
         self._directory = directory
@@ -181,8 +187,11 @@ class Guest(Generic[PeerT]):
         try:
             await local.accept_answer(self._joining.answer_sdp)
             await local.connection.wait_open()
+            check_pinned(local.connection, self._joining.answer_sdp)
             await self._inbox_send.send(_Opened(attempt))
             await local.connection.wait_ended()
+        except NotPinned as error:
+            self._events.append("not-pinned", reason=str(error))
         except Exception as error:  # whatever it is, the attempt has failed and may be repeated
             if local is self._local:  # else it was closed on purpose
                 self._failed(error)
@@ -213,6 +222,8 @@ class Guest(Generic[PeerT]):
                 case _Closed(attempt):
                     outputs = self._joining.closed(attempt, now)
             await self._do_all(outputs, nursery, reader)
+            if isinstance(happened, _SignalRead) and happened.name == BEACON_NAME:
+                await self._write_waiting()
 
     async def _take(
         self, name: str, data: bytes | None, nursery: trio.Nursery, reader: SignalReader
@@ -225,15 +236,39 @@ class Guest(Generic[PeerT]):
             return outputs
         if name == BEACON_NAME:
             reader.look(self._answer_name)
-            return self._joining.beacon_read(None if data is None else parse_beacon(data), now)
+            return self._take_beacon(None if data is None else parse_beacon(data), now)
         if name == self._answer_name:
-            return self._joining.answer_read(None if data is None else parse_answer(data), now)
+            return self._take_answer(data, now)
         if data is None:
             return self._joining.offer_gone(now)
-        offer = parse_offer(data)
+        offer = parse_offer(self._sealing.show(SealedKind.OFFER, data))
         if self._joining.is_new_offer(offer.id):
             await self._begin_attempt(offer, nursery, reader, by_hand=True)
         return []
+
+    def _take_beacon(self, beacon: Beacon | None, now: float) -> list[GuestOutput]:
+        before = self._joining.beacon
+        self._joining.unproven = ""
+        if beacon is not None and not self._sealing.is_proven(beacon):
+            kept_back = "offers go to it all the same, not sealed"
+            if not self._sealing.allow_unproven:
+                kept_back = "offers are kept back (--allow-unproven lets them go)"
+            self._joining.unproven = f"the beacon has no valid proof: {kept_back}"
+            if before is None or before.id != beacon.id:
+                self._events.append("beacon-unproven", host=beacon.host.hex())
+        return self._joining.beacon_read(beacon, now)
+
+    def _take_answer(self, data: bytes | None, now: float) -> list[GuestOutput]:
+        answer: Answer | Refusal | None = None
+        offer_id = self._joining.offer_id
+        if data is not None:
+            if offer_id is None or self._joining.beacon is None:
+                return []
+            try:
+                answer = self._sealing.open_answer(data, offer_id)
+            except StaleSignal:
+                return []
+        return self._joining.answer_read(answer, now)
 
     async def _begin_attempt(
         self, offer: Offer, nursery: trio.Nursery, reader: SignalReader, *, by_hand: bool
@@ -306,6 +341,12 @@ class Guest(Generic[PeerT]):
     def _offer_text(self, local: LocalOffer[PeerT]) -> bytes:
         beacon = self._joining.beacon
         return encode_offer(local.sdp, None if beacon is None else beacon.id)
+
+    async def _write_waiting(self) -> None:
+        try:
+            await self._files.write_waiting()
+        except DatfsError as error:
+            self._failed(error)
 
     async def _part(self) -> None:
         if self._joined is not None:

@@ -35,7 +35,13 @@ class GuestStatus:
 
     @classmethod
     def of(
-        cls, state: GuestState, *, reason: str = "", beacon: bool = False, admitted: bool = False
+        cls,
+        state: GuestState,
+        *,
+        reason: str = "",
+        beacon: bool = False,
+        admitted: bool = False,
+        unproven: str = "",
     ) -> GuestStatus:
         """Put a state into words.
 
@@ -44,6 +50,7 @@ class GuestStatus:
             reason: why it was entered, where that is known.
             beacon: whether the host's beacon is here.
             admitted: whether the host's record names our writer.
+            unproven: what follows from a beacon that proves nothing; empty if it does.
         """
         match state:
             case GuestState.LOOKING:
@@ -69,7 +76,7 @@ class GuestStatus:
                 phrase = f"{reason}; trying again" if reason else "trying again"
             case GuestState.REFUSED | GuestState.ENDED:
                 phrase = reason or "the session is over"
-        return cls(_WORDS[state], phrase)
+        return cls(_WORDS[state], f"{phrase}; {unproven}" if unproven else phrase)
 
     def __str__(self) -> str:
         return f"{self.word}: {self.reason}"

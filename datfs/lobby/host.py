@@ -8,13 +8,12 @@ in one task, in order. Whatever fails for one guest becomes an event and an answ
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic
 
 import trio
 
-from datfs.errors import DatfsError, InvalidSignal
+from datfs.errors import DatfsError, InvalidSignal, NotPinned, StaleSignal
 from datfs.lobby.admission import Admission, AdmissionLimits
 from datfs.lobby.gate import Gate, read_records
 from datfs.lobby.hosting import ATTEMPT_S, Effect, Hosting
@@ -25,15 +24,19 @@ from datfs.lobby.names import (
     answer_name,
     parse_signal_name,
 )
+from datfs.lobby.pinning import check_pinned
 from datfs.lobby.ports import PeerT
 from datfs.lobby.room import RESERVATION_S, Room
-from datfs.lobby.signal import Beacon, Offer, encode_answer, encode_refusal, parse_offer
+from datfs.lobby.seal import is_sealed, offer_id_of
+from datfs.lobby.signal import Offer, encode_answer, encode_refusal, make_beacon
 from datfs.lobby.signal_reader import SignalReader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from datfs.crypto.keys import KeyPair
     from datfs.lobby.admission import WriterUsage
+    from datfs.lobby.host_sealing import HostSealing
     from datfs.lobby.ports import Events, HostEngine, JoinReceiver, PeerDirectory, SignalFiles
 
 ANSWER_DEADLINE_S: Final = 10.0
@@ -51,7 +54,7 @@ class HostOptions:
 
     Attributes:
         lobby_key: key of the lobby, 32 bytes.
-        identity: the host's identity key, 32 bytes.
+        identity: the host's identity, which signs the beacon's proof.
         handshake_id: what the host sends on connections of the lobby, 32 bytes.
         beacon_id: random, new with each start, `signal.BEACON_ID_SIZE` bytes.
         max_peers: how many may be connected at once, the host not counted.
@@ -61,7 +64,7 @@ class HostOptions:
     """
 
     lobby_key: bytes
-    identity: bytes
+    identity: KeyPair
     handshake_id: bytes
     beacon_id: bytes
     max_peers: int
@@ -116,6 +119,7 @@ class Host(Generic[PeerT]):
         options: HostOptions,
         *,
         files: SignalFiles,
+        sealing: HostSealing,
         engine: HostEngine[PeerT],
         joins: JoinReceiver,
         directory: PeerDirectory[PeerT],
@@ -128,6 +132,7 @@ class Host(Generic[PeerT]):
         Args:
             options: what is hosted.
             files: the lobby's files.
+            sealing: opens offers; what is written by `files` is sealed by it.
             engine: answers offers with the session's certificate.
             joins: who asks for admission.
             directory: takes the open connections.
@@ -137,6 +142,7 @@ class Host(Generic[PeerT]):
         """
         self._options = options
         self._files = files
+        self._sealing = sealing
         self._engine = engine
         self._joins = joins
         self._directory = directory
@@ -216,8 +222,14 @@ class Host(Generic[PeerT]):
             if parsed is not None and parsed.kind is SignalKind.ANSWER:
                 await self._files.remove(name)
         records = await read_records(self._files, self._events)
-        sdp = await self._engine.create_beacon()
-        beacon = Beacon(sdp=sdp, host=options.identity, id=options.beacon_id)
+        beacon = make_beacon(
+            options.identity,
+            sdp=await self._engine.create_beacon(),
+            beacon_id=options.beacon_id,
+            lobby_key=options.lobby_key,
+            seal=self._sealing.public_key,
+        )
+        self._sealing.beacon_id = options.beacon_id
         await self._files.write(BEACON_NAME, beacon.encode())
         return Admission(
             lobby_key=options.lobby_key,
@@ -258,11 +270,14 @@ class Host(Generic[PeerT]):
             self._connections[guest, attempt] = connection
         await self._inbox_send.send(_AnswerMade(guest, attempt, sdp))
 
-    async def _follow(self, guest: bytes, attempt: int, connection: PeerT) -> None:
+    async def _follow(self, guest: bytes, attempt: int, connection: PeerT, offer_sdp: str) -> None:
         try:
             await connection.wait_open()
+            check_pinned(connection, offer_sdp)
             await self._inbox_send.send(_Opened(guest, attempt))
             await connection.wait_ended()
+        except NotPinned as error:
+            self._events.append("not-pinned", guest=guest.hex(), reason=str(error))
         except Exception as error:  # one guest's failure is its own
             if (guest, attempt) in self._connections:  # else it was closed on purpose
                 self._failed(guest, error)
@@ -309,10 +324,14 @@ class Host(Generic[PeerT]):
         if data is None:
             return self._hosting.offer_gone(guest, now)
         try:
-            offer = parse_offer(data)
+            offer = self._sealing.open_offer(guest, data)
+        except StaleSignal:
+            return self._hosting.offer_gone(guest, now)
         except InvalidSignal as error:
             self._events.append("offer-invalid", guest=guest.hex(), reason=str(error))
-            return self._hosting.invalid_offer(guest, hashlib.sha256(data).digest(), now)
+            plain = not self._sealing.plain_offers and not is_sealed(data)
+            reason = "the offer is not sealed" if plain else "invalid offer"
+            return self._hosting.invalid_offer(guest, offer_id_of(data), now, reason=reason)
         if offer.beacon_id not in (None, self._options.beacon_id):
             return self._hosting.offer_gone(guest, now)
         effects = self._hosting.offer(guest, offer.id, now)
@@ -331,7 +350,8 @@ class Host(Generic[PeerT]):
             nursery.start_soon(self._close, guest, unwanted)
             return []
         self._answers[guest] = sdp
-        nursery.start_soon(self._follow, guest, attempt, self._connections[guest, attempt])
+        connection = self._connections[guest, attempt]
+        nursery.start_soon(self._follow, guest, attempt, connection, self._offers[guest].sdp)
         return effects
 
     async def _do(self, effect: Effect, nursery: trio.Nursery) -> None:

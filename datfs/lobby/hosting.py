@@ -29,7 +29,6 @@ _OFFER_INPUTS: Final = {
 _REASONS: Final = {
     HostInput.OFFER_FULL: "full",
     HostInput.OPENED_FULL: "full",
-    HostInput.OFFER_INVALID: "invalid offer",
     HostInput.ANSWER_FAILED: "failed",
 }
 _EXPIRED_REASONS: Final = {HostState.QUEUED: "full", HostState.ANSWERING: "failed"}
@@ -60,6 +59,7 @@ class _Guest:
     attempt: int = 0
     offer_id: bytes | None = None  # of the offer that lies there
     tried_id: bytes = b""  # of the offer that is or was dealt with last
+    mistake: str = ""  # of the file that is no valid offer
     deadline: float = math.inf
     ignored: set[bytes] = field(default_factory=set)
 
@@ -128,11 +128,14 @@ class Hosting:
         happened = _OFFER_INPUTS[self._room.request(guest)]
         return self._happen([(guest, happened)], now)
 
-    def invalid_offer(self, guest: bytes, offer_id: bytes, now: float) -> list[Effect]:
-        """Take a file in the offer's place that is none."""
+    def invalid_offer(
+        self, guest: bytes, offer_id: bytes, now: float, *, reason: str = "invalid offer"
+    ) -> list[Effect]:
+        """Take a file in the offer's place that is none, or not one that is taken."""
         known = self._known(guest)
         if not self._is_new(known, offer_id):
             return []
+        known.mistake = reason
         return self._happen([(guest, HostInput.OFFER_INVALID)], now)
 
     def offer_gone(self, guest: bytes, now: float) -> list[Effect]:
@@ -232,7 +235,10 @@ class Hosting:
                     known.attempt += 1
                     effects.append(self._effect(guest, known, output))
                 case HostOutput.WRITE_REFUSAL:
-                    reason = _REASONS.get(happened) or _EXPIRED_REASONS[was]
+                    if happened is HostInput.OFFER_INVALID:
+                        reason = known.mistake
+                    else:
+                        reason = _REASONS.get(happened) or _EXPIRED_REASONS[was]
                     effects.append(self._effect(guest, known, output, reason))
                 case _:
                     effects.append(self._effect(guest, known, output))

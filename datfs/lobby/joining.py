@@ -39,6 +39,7 @@ class Joining:
     Attributes:
         admitted: whether the host's record names our writer.
         beacon: the host's, None if it is not here.
+        unproven: why nobody's identity stands for the beacon; empty if one does.
         answer_sdp: of the last answer to our engine's offer.
         attempt: number of the offer that was written last.
         next_timeout: when `on_timeout` is to be called; infinity if never.
@@ -53,6 +54,7 @@ class Joining:
         """
         self.admitted = False
         self.beacon: Beacon | None = None
+        self.unproven = ""
         self.answer_sdp = ""
         self.attempt = 0
         self.next_timeout = math.inf
@@ -78,6 +80,11 @@ class Joining:
         return self._offer_id is not None
 
     @property
+    def offer_id(self) -> bytes | None:
+        """Of the offer whose answers count; None if none lies in the lobby."""
+        return self._offer_id
+
+    @property
     def status(self) -> GuestStatus:
         """Where the guest is, in words."""
         return GuestStatus.of(
@@ -85,6 +92,7 @@ class Joining:
             reason=self._reason,
             beacon=self.beacon is not None,
             admitted=self.admitted,
+            unproven=self.unproven if self.beacon is not None else "",
         )
 
     # --- what lies in the lobby ------------------------------------------------------------

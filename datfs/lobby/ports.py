@@ -25,6 +25,9 @@ class Peer(Protocol):
             DatfsError: the connection has ended without it.
         """
 
+    def remote_fingerprint(self) -> bytes | None:
+        """Return SHA-256 of the certificate of the live DTLS connection; None before it is."""
+
     async def wait_ended(self) -> object:
         """Wait until the connection has ended, by whichever side."""
 
@@ -91,16 +94,24 @@ class SignalFiles(Protocol):
     """The files of one lobby, by their names in the union (see `names`)."""
 
     async def read(self, name: str) -> bytes | None:
-        """Return a file, or None if it is not there or does not count.
+        """Return a file as it is stored, or None if it is not there or does not count.
 
-        No more than `signal.SIGNAL_LIMIT_BYTES` + 1 bytes of it are needed.
+        A file of one's own that waits for being stored is returned as it was written. No more than
+        `seal.STORED_LIMIT_BYTES` + 1 bytes of it are needed.
 
         Raises:
             DatfsError: its blocks did not come within the deadline.
         """
 
     async def write(self, name: str, data: bytes) -> None:
-        """Write a file of one's own, whole, as one version.
+        """Write a file of one's own, whole, as one version; a signal's text is stored sealed.
+
+        Raises:
+            DatfsError: it could not be written.
+        """
+
+    async def write_waiting(self) -> None:
+        """Store what could not be sealed before the beacon was here, or was for an older one.
 
         Raises:
             DatfsError: it could not be written.

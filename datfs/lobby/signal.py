@@ -3,10 +3,12 @@
 A signal is JSON as browsers and simple-peer write it, `{"type": "offer", "sdp": "..."}`, or raw
 SDP. What datfs adds are further fields, which browsers skip: an offer may say which beacon it was
 made for, an answer or a refusal which offer it is for, so that one left over from an earlier
-attempt is known as such. The object is open: unknown fields are left alone, so that a beacon's seal
-key and proof find their place beside `host` and `id`.
+attempt is known as such. A beacon carries the host's seal key and a proof: the signature of the
+host's identity over lobby, beacon id, seal key and DTLS certificate. The object is open: unknown
+fields are left alone.
 
-Who may write which signal is said in `names`, what happens upon one in `machine`.
+Who may write which signal is said in `names`, what happens upon one in `machine`, how one is hidden
+from other members in `seal`.
 """
 
 from __future__ import annotations
@@ -15,9 +17,14 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
+from datfs.crypto.box import BOX_KEY_SIZE
+from datfs.crypto.keys import SIGNATURE_SIZE, sign, verify
 from datfs.errors import InvalidSignal
+
+if TYPE_CHECKING:
+    from datfs.crypto.keys import KeyPair
 
 SIGNAL_LIMIT_BYTES: Final = 64 * 1024
 """The largest signal file; a complete description with all its candidates has 1 to 6 KiB."""
@@ -28,6 +35,8 @@ IDENTITY_SIZE: Final = 32
 
 REASON_LIMIT: Final = 200
 """Characters of another's reason that are shown."""
+
+_PROOF_PREFIX: Final = b"datfs lobby host 1"
 
 _UFRAG: Final = re.compile(r"^a=ice-ufrag:(\S+)\s*$", re.MULTILINE)
 _FINGERPRINT: Final = re.compile(
@@ -98,15 +107,65 @@ class Beacon:
         sdp: a description of the host, without candidates: its addresses go to guests alone.
         host: the host's identity, 32 bytes.
         id: new with each start of the host.
+        seal: the host's X25519 key for this lobby, 32 bytes; None: it does not open sealed signals.
+        proof: the identity's signature, 64 bytes, not verified yet; see `is_proven`.
     """
 
     sdp: str
     host: bytes
     id: bytes
+    seal: bytes | None = None
+    proof: bytes | None = None
 
     def encode(self) -> bytes:
         """Return the beacon's bytes."""
-        return _encode({"type": "offer", "sdp": self.sdp, "host": self.host, "id": self.id})
+        return _encode(
+            {
+                "type": "offer",
+                "sdp": self.sdp,
+                "host": self.host,
+                "id": self.id,
+                "seal": self.seal,
+                "proof": self.proof,
+            }
+        )
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the DTLS certificate that the host will show."""
+        return sdp_identity(self.sdp).fingerprint
+
+    def is_proven(self, lobby_key: bytes) -> bool:
+        """Tell whether the host's identity stands for lobby, id, seal key and certificate."""
+        if self.seal is None or self.proof is None:
+            return False
+        text = _proven_text(lobby_key, self.id, self.seal, self.fingerprint)
+        return verify(text, self.proof, self.host)
+
+
+def make_beacon(
+    identity: KeyPair, *, sdp: str, beacon_id: bytes, lobby_key: bytes, seal: bytes
+) -> Beacon:
+    """Make a beacon with its proof.
+
+    Args:
+        identity: the host's identity key pair.
+        sdp: the host's description, with the session's certificate and without candidates.
+        beacon_id: new with each start of the host.
+        lobby_key: key of the lobby.
+        seal: the host's X25519 key for this lobby.
+
+    Raises:
+        InvalidSignal: the description has no certificate's fingerprint.
+    """
+    text = _proven_text(lobby_key, beacon_id, seal, sdp_identity(sdp).fingerprint)
+    return Beacon(
+        sdp=sdp,
+        host=identity.public_key,
+        id=beacon_id,
+        seal=seal,
+        proof=sign(text, identity.secret_key),
+    )
 
 
 def encode_offer(sdp: str, beacon_id: bytes | None = None) -> bytes:
@@ -167,20 +226,33 @@ def parse_beacon(data: bytes) -> Beacon:
     beacon_id = _hex(fields, "id", BEACON_ID_SIZE, "beacon")
     if host is None or beacon_id is None:
         _refuse("beacon", "it lacks host or id")
-    return Beacon(sdp=_description(fields, "beacon"), host=host, id=beacon_id)
+    return Beacon(
+        sdp=_description(fields, "beacon"),
+        host=host,
+        id=beacon_id,
+        seal=_hex(fields, "seal", BOX_KEY_SIZE, "beacon"),
+        proof=_hex(fields, "proof", SIGNATURE_SIZE, "beacon"),
+    )
 
 
 def sdp_identity(sdp: str) -> SdpIdentity:
     """Return by what a description is recognised.
 
     Raises:
-        InvalidSignal: it has no ICE user fragment or no SHA-256 fingerprint.
+        InvalidSignal: it has no ICE user fragment, or not exactly one SHA-256 fingerprint (an
+            engine takes any of several, so the first one would pin nothing).
     """
     ufrag = _UFRAG.search(sdp)
-    fingerprint = _FINGERPRINT.search(sdp)
-    if ufrag is None or fingerprint is None:
+    fingerprints = {value.replace(":", "").lower() for value in _FINGERPRINT.findall(sdp)}
+    if ufrag is None or not fingerprints:
         raise InvalidSignal("the SDP has no ice-ufrag or no sha-256 fingerprint")
-    return SdpIdentity(ufrag=ufrag[1], fingerprint=bytes.fromhex(fingerprint[1].replace(":", "")))
+    if len(fingerprints) > 1:
+        raise InvalidSignal("the SDP has several sha-256 fingerprints")
+    return SdpIdentity(ufrag=ufrag[1], fingerprint=bytes.fromhex(fingerprints.pop()))
+
+
+def _proven_text(lobby_key: bytes, beacon_id: bytes, seal: bytes, fingerprint: bytes) -> bytes:
+    return _PROOF_PREFIX + lobby_key + beacon_id + seal + fingerprint
 
 
 def _encode(fields: dict[str, str | bytes | None]) -> bytes:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from datfs.errors import Busy, DatfsError, FileTooLarge
+from datfs.errors import Busy, DatfsError, FileTooLarge, NotYet
 from datfs.hyperdrive.archive import Put
 from datfs.hyperdrive.entry import Entry
 from datfs.hyperdrive.stat import Stat
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from datfs.hyperdrive.archive import Archive, Change, Delete
-    from datfs.staging.rules import FileRules
+    from datfs.staging.rules import FileRules, StoredForm
     from datfs.staging.stage import Stage
+    from datfs.staging.versions import Versions
     from datfs.staging.working_file import WorkingFile, WorkingFiles
 
 SLICE_BYTE_LENGTH = 1024 * 1024
@@ -41,6 +42,7 @@ class Released(Enum):
     COMMITTED = "committed"  # one version was written (on_commit has been called)
     UNCHANGED = "unchanged"  # equal to the version before: none was written, times are as before
     DISCARDED = "discarded"  # the file was unlinked: nothing is kept
+    WAITING = "waiting"  # something has to come first: the file is dirty, and in the journal
     REVERTED = "reverted"  # the content failed its check: cached pages and attributes are stale
 
 
@@ -51,6 +53,7 @@ class Committer:
         self,
         archive: Archive,
         *,
+        versions: Versions,
         files: WorkingFiles,
         stage: Stage,
         rules: FileRules,
@@ -58,6 +61,7 @@ class Committer:
         wall_clock_ms: Callable[[], int],
     ) -> None:
         self._archive = archive
+        self._versions = versions
         self._files = files
         self._stage = stage
         self._rules = rules
@@ -129,7 +133,8 @@ class Committer:
             file.path = None
             file.content = CommittedContent(self._archive, Stat(mode=file.mode))
         else:
-            file.settle_on(CommittedContent(self._archive, file.committed))
+            assert file.path is not None
+            file.settle_on(self._versions.content(file.path, file.committed))
 
     def give_up(self, file: WorkingFile) -> None:
         """Revert a file unless somebody has begun to write it, or removed it."""
@@ -179,7 +184,7 @@ class Committer:
         content = file.content
         entry = self._archive.lookup(file.path) if file.path else None
         if isinstance(content, DirtyContent) and entry and not entry.stat.is_directory:
-            version = CommittedContent(self._archive, entry.stat)
+            version = self._versions.content(entry.path, entry.stat)
             if (version.size, entry.stat.mode) == (content.size, file.mode) and await self._equal(
                 content, version, [(0, content.size)]
             ):
@@ -206,6 +211,9 @@ class Committer:
         try:
             if await self._equals_base(content):
                 return self._settle_unchanged(file, content)
+            form = self._rules.form(file.path)
+            if form is not None:
+                return self._commit_converted(file, content, form)
             run = await self._write(file, content)
             if run is None:
                 return Released.DISCARDED
@@ -222,13 +230,29 @@ class Committer:
         """
         if self._turn.locked():
             raise Busy("a large file is being committed; try again when it is done")
+        return self._write_small(data)
+
+    # --- within --------------------------------------------------------------------------------
+
+    def _commit_converted(
+        self, file: WorkingFile, content: DirtyContent, form: StoredForm
+    ) -> Released:
+        """Make a version of a (checked, hence small) content in the form that the rules give it."""
+        try:
+            stored = form.stored(content.read(0, content.size))
+        except NotYet:
+            self._stage.reserve(content)
+            self._stage.record(file)
+            return Released.WAITING
+        self._stage.reserve(content)
+        return self._put(file, self._write_small(stored), content)
+
+    def _write_small(self, data: bytes) -> Stat:
         with DiskErrors():
             writer = self._archive.content_writer(None)
             writer.write(data)
             size, blocks, offset, byte_offset = writer.finish()
         return Stat(mode=0, size=size, blocks=blocks, offset=offset, byte_offset=byte_offset)
-
-    # --- within --------------------------------------------------------------------------------
 
     async def _equals_base(self, content: DirtyContent) -> bool:
         """Tell whether the content is, byte for byte, the version under it."""
@@ -295,7 +319,7 @@ class Committer:
         stat = replace(run, mode=file.mode, mtime_ms=file.mtime_ms, ctime_ms=self._wall_clock_ms())
         with DiskErrors():
             changes = self._archive.commit([Put(file.path, stat)])
-        self._settle(file, CommittedContent(self._archive, stat), content)
+        self._settle(file, self._versions.content(file.path, stat), content)
         self._on_commit(changes)
         return Released.COMMITTED
 

@@ -49,6 +49,25 @@ class CommittedContent:
             return self._archive.read(self.stat, offset, size)
 
 
+class ConvertedContent(CommittedContent):
+    """A version whose blocks hold another form of it (see `versions`)."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, archive: Archive, stat: Stat, text: bytes) -> None:
+        super().__init__(archive, stat)
+        self._text = text
+
+    @property
+    def size(self) -> int:
+        """The length of the text in bytes; `stat.size` is that of the stored form."""
+        return len(self._text)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes of the text from `offset`."""
+        return self._text[offset : offset + max(size, 0)]
+
+
 class DirtyContent:
     """Written ranges over a base; what is neither written nor base reads as zeros."""
 
@@ -176,6 +195,8 @@ class DirtyContent:
         """Return the version of which this is a mere continuation, None if it is none."""
         base = self.base
         if not isinstance(base, CommittedContent) or self.base_limit < base.size:
+            return None
+        if isinstance(base, ConvertedContent):
             return None
         if self.written.start is not None and self.written.start < base.size:
             return None

@@ -19,10 +19,10 @@ from datfs.staging.content import CommittedContent, DirtyContent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from datfs.hyperdrive.archive import Archive
     from datfs.hyperdrive.stat import Stat
     from datfs.staging.commit import Committer
     from datfs.staging.stage import Stage
+    from datfs.staging.versions import Versions
     from datfs.staging.working_file import WorkingFile, WorkingFiles
 
 
@@ -35,14 +35,14 @@ class Editor:
 
     def __init__(
         self,
-        archive: Archive,
+        versions: Versions,
         *,
         files: WorkingFiles,
         stage: Stage,
         committer: Committer,
         wall_clock_ms: Callable[[], int],
     ) -> None:
-        self._archive = archive
+        self._versions = versions
         self._files = files
         self._stage = stage
         self._committer = committer
@@ -64,7 +64,7 @@ class Editor:
         if file is not None:
             return file
         return self._files.new_file(
-            path, committed=stat, content=CommittedContent(self._archive, stat)
+            path, committed=stat, content=self._versions.content(path, stat)
         )
 
     def hold(self, file: WorkingFile, *, write: bool) -> FileHandle:

@@ -29,7 +29,6 @@ from datfs.hyperdrive.append_tree import MAX_NAME_BYTE_LENGTH
 from datfs.hyperdrive.archive import Delete, Put
 from datfs.hyperdrive.path_rules import check_name
 from datfs.hyperdrive.stat import Stat
-from datfs.staging.content import CommittedContent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from datfs.staging.rules import FileRules
     from datfs.staging.stage import Stage
     from datfs.staging.tree import Tree, WorkingEntry
+    from datfs.staging.versions import Versions
     from datfs.staging.working_file import WorkingFile, WorkingFiles
 
 
@@ -51,6 +51,7 @@ class Names:
         self,
         archive: Archive,
         *,
+        versions: Versions,
         tree: Tree,
         files: WorkingFiles,
         stage: Stage,
@@ -60,6 +61,7 @@ class Names:
         wall_clock_ms: Callable[[], int],
     ) -> None:
         self._archive = archive
+        self._versions = versions
         self._tree = tree
         self._files = files
         self._stage = stage
@@ -145,13 +147,13 @@ class Names:
         file = self._files.get(old)
         entry = self._archive.lookup(old)
         committed = file.committed if file else entry.stat if entry else None
-        replacement = self._checked(old, new)
+        replacement, stored = self._checked(old, new)
         operations: list[Put | Delete] = []
         if entry is not None:
             operations = [*self._kept_parent(old, new), Delete(old)]
         if committed is not None:
-            if replacement is not None:
-                run = self._committer.write_now(replacement)
+            if stored is not None:
+                run = self._committer.write_now(stored)
                 committed = replace(
                     run,
                     mode=committed.mode,
@@ -161,21 +163,31 @@ class Names:
             operations.insert(0, Put(new, committed))
         moved = [file] if file else []
         self._apply(operations, moved=moved, old=old, new=new, gone=self._files.get(new))
-        if file is None or replacement is None:
+        if file is None:
             return
-        if committed is not None:
+        if committed is not None and stored is not None:
             self._stage.discard(file)
-            file.settle_on(CommittedContent(self._archive, committed))
-        else:
+            file.settle_on(self._versions.content(new, committed))
+        elif replacement is not None:
             self._editor.replace(file, replacement)
 
-    def _checked(self, old: str, new: str) -> bytes | None:
-        """Ask the rules about the content that comes to stand at `new`."""
+    def _checked(self, old: str, new: str) -> tuple[bytes | None, bytes | None]:
+        """Ask the rules about the content that comes to stand at `new`.
+
+        Returns:
+            What takes its place, and what the archive is to keep in place of the blocks it has if
+            the content is a version already; None where nothing changes.
+        """
         if self._rules.max_checked_size(new) is None:
-            return None
+            return None, None
         file = self._editor.file_of(old, self._tree.require(old).stat)
         try:
-            return self._committer.checked_replacement(new, file.content)
+            replacement = self._committer.checked_replacement(new, file.content)
+            form = self._rules.form(new)
+            if form is None or file.committed is None:
+                return replacement, replacement
+            text = replacement or file.content.read(0, file.content.size)
+            return replacement, form.stored(text)
         finally:
             self._editor.let_go(file)
 

@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datfs.hyperdrive.stat import Stat
-from datfs.staging.content import CommittedContent, DirtyContent
 from datfs.staging.records import BaseVersion, Moved, Record, Settled, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from datfs.hyperdrive.archive import Archive
+    from datfs.staging.content import DirtyContent
     from datfs.staging.stage import Stage
+    from datfs.staging.versions import Versions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,9 @@ class StagedFile:
     lost: str | None = None  # why it cannot be committed
 
 
-def staged_files(records: Iterable[Record], archive: Archive, stage: Stage) -> list[StagedFile]:
+def staged_files(
+    records: Iterable[Record], archive: Archive, versions: Versions, stage: Stage
+) -> list[StagedFile]:
     """Fold the journal into the files that were dirty, those first that others lie over.
 
     Raises:
@@ -60,7 +63,7 @@ def staged_files(records: Iterable[Record], archive: Archive, stage: Stage) -> l
                     content = stage.content_with_id(record.content_id)
                     staged = StagedFile(content=content, last=record, path=record.path)
                     found[record.content_id] = staged
-                _apply(record, staged, found, archive)
+                _apply(record, staged, found, archive, versions)
             case Moved():
                 if record.content_id in found and _reached(archive, record.metadata_length):
                     found[record.content_id].path = record.path
@@ -78,13 +81,17 @@ def _reached(archive: Archive, metadata_length: int, content_length: int = 0) ->
 
 
 def _apply(
-    record: Staged, staged: StagedFile, found: dict[int, StagedFile], archive: Archive
+    record: Staged,
+    staged: StagedFile,
+    found: dict[int, StagedFile],
+    archive: Archive,
+    versions: Versions,
 ) -> None:
     content = staged.content
     staged.last = record
     staged.path = record.path
     staged.lost = None
-    _lay_on_base(staged, found, archive)
+    _lay_on_base(staged, found, archive, versions)
     content.truncate(min(record.lowest_size, record.size))
     if record.in_file:
         if not content.spool.in_file and not content.spool.attach():
@@ -104,13 +111,15 @@ def _apply(
         content.truncate(content.spool.file_byte_length())  # it was cut after the last record
 
 
-def _lay_on_base(staged: StagedFile, found: dict[int, StagedFile], archive: Archive) -> None:
+def _lay_on_base(
+    staged: StagedFile, found: dict[int, StagedFile], archive: Archive, versions: Versions
+) -> None:
     base = staged.last.base
     if base is None:
         staged.content.base = None
     elif isinstance(base, BaseVersion):
         version = _version(base, staged.last, archive)
-        staged.content.base = CommittedContent(archive, version)
+        staged.content.base = versions.content(staged.path, version)
         if version.end > (archive.content.length if archive.content else 0):
             staged.lost = "the disk lost the version it was based on"
     elif base in found:

@@ -10,6 +10,26 @@ from __future__ import annotations
 from typing import Protocol
 
 
+class StoredForm(Protocol):
+    """How a file is kept in the archive, where that is not as it was written (a sealed signal)."""
+
+    @property
+    def stored_limit(self) -> int:
+        """The largest stored form, bytes; what is larger is shown as it lies there."""
+
+    def stored(self, text: bytes, /) -> bytes:
+        """Return what the archive keeps of a checked content; asked when it is committed.
+
+        Raises:
+            NotYet: it cannot be told yet. The file stays dirty, in the journal, until
+                `WorkingArchive.commit_closed` or the next release tries again.
+            DatfsError: it must not be kept at all, which `FileRules.check` should have said.
+        """
+
+    def shown(self, stored: bytes, /) -> bytes:
+        """Return the content as it was written; the bytes themselves where that is not known."""
+
+
 class FileRules(Protocol):
     """Checks on the files of one working archive; all methods are synchronous and touch no disk."""
 
@@ -42,6 +62,12 @@ class FileRules(Protocol):
             DatfsError: closing fails with this error and the content is never committed.
         """
 
+    def form(self, path: str) -> StoredForm | None:
+        """Tell how a file with this name is kept; None: as it is. Only for files that are checked.
+
+        It is asked at every look at such a file, so it should be quick.
+        """
+
 
 class NoRules:
     """Rules of an archive in which every name and every content is allowed."""
@@ -55,4 +81,8 @@ class NoRules:
 
     def check(self, path: str, content: bytes) -> bytes | None:
         """Take every content as written."""
+        return None
+
+    def form(self, path: str) -> StoredForm | None:
+        """Keep every file as it is."""
         return None

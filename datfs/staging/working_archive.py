@@ -25,6 +25,7 @@ from datfs.staging.names import Names
 from datfs.staging.recovery import Recovered, staged_files
 from datfs.staging.stage import Stage
 from datfs.staging.tree import Tree, WorkingEntry
+from datfs.staging.versions import Versions
 from datfs.staging.working_file import WorkingFiles
 
 if TYPE_CHECKING:
@@ -69,10 +70,12 @@ class WorkingArchive:
         self._journal = journal
         self._wall_clock_ms = wall_clock_ms
         self._files = WorkingFiles()
+        self._versions = Versions(archive, rules)
         self._stage = Stage(archive, spool, journal)
         self._tree = Tree(archive, self._files)
         self._committer = Committer(
             archive,
+            versions=self._versions,
             files=self._files,
             stage=self._stage,
             rules=rules,
@@ -80,7 +83,7 @@ class WorkingArchive:
             wall_clock_ms=wall_clock_ms,
         )
         self._editor = Editor(
-            archive,
+            self._versions,
             files=self._files,
             stage=self._stage,
             committer=self._committer,
@@ -88,6 +91,7 @@ class WorkingArchive:
         )
         self._names = Names(
             archive,
+            versions=self._versions,
             tree=self._tree,
             files=self._files,
             stage=self._stage,
@@ -110,7 +114,7 @@ class WorkingArchive:
             EncodingError: the journal is not ours to read.
             NoSpace, DiskFailed, BlockMissing: the journal stands, and those files are dirty.
         """
-        found = staged_files(self._journal.read(), self._archive, self._stage)
+        found = staged_files(self._journal.read(), self._archive, self._versions, self._stage)
         report = [
             Recovered(path=staged.path, outcome=f"could not be committed: {staged.lost}")
             for staged in found
@@ -152,7 +156,8 @@ class WorkingArchive:
 
     def lookup(self, path: str) -> WorkingEntry | None:
         """Return the file or directory at `path`, None if there is none."""
-        return self._tree.lookup(path)
+        entry = self._tree.lookup(path)
+        return None if entry is None else self._shown(entry)
 
     def list_directory(self, path: str) -> list[tuple[str, WorkingEntry]]:
         """Return the entries of a directory by name.
@@ -160,7 +165,7 @@ class WorkingArchive:
         Raises:
             EntryMissing, NotADirectory
         """
-        return self._tree.list_directory(path)
+        return [(name, self._shown(entry)) for name, entry in self._tree.list_directory(path)]
 
     def read_file(self, path: str) -> bytes:
         """Return the whole content of a (small) file as it is now.
@@ -173,6 +178,13 @@ class WorkingArchive:
             return file.content.read(0, file.content.size)
         finally:
             self._editor.let_go(file)
+
+    def _shown(self, entry: WorkingEntry) -> WorkingEntry:
+        """Give a version the size that readers see; a file that is open has it."""
+        if entry.file_id is not None:
+            return entry
+        stat = self._versions.shown(entry.path, entry.stat)
+        return entry if stat is entry.stat else replace(entry, stat=stat)
 
     def has_writers(self, path: str) -> bool:
         """Tell whether somebody has the file open for writing."""
@@ -232,7 +244,7 @@ class WorkingArchive:
         if file is not None and (file.dirty or file.writers):
             self._editor.chmod(file, mode)
             return
-        stat = self._tree.require(path).stat
+        stat = self._version(path)
         self._put_attributes(path, replace(stat, mode=posix.S_IFMT(stat.mode) | mode & 0o7777))
 
     def set_times(self, path: str, mtime_ms: int) -> None:
@@ -245,9 +257,15 @@ class WorkingArchive:
         if file is not None and (file.dirty or file.writers):
             self._editor.set_times(file, mtime_ms)
             return
-        self._put_attributes(
-            path, replace(self._tree.require(path).stat, mtime_ms=storable_time_ms(mtime_ms))
-        )
+        stat = self._version(path)
+        self._put_attributes(path, replace(stat, mtime_ms=storable_time_ms(mtime_ms)))
+
+    def _version(self, path: str) -> Stat:
+        """Return the Stat of what is committed, which names the size that is stored."""
+        file = self._files.get(path)
+        if file is not None and file.committed is not None:
+            return file.committed
+        return self._tree.require(path).stat
 
     def _put_attributes(self, path: str, stat: Stat) -> None:
         if path == "/":
@@ -256,7 +274,7 @@ class WorkingArchive:
         self._committer.change([Put(path, stat)])
         file = self._files.get(path)
         if file is not None:
-            file.settle_on(CommittedContent(self._archive, stat))
+            file.settle_on(self._versions.content(path, stat))
 
     async def write_file(self, path: str, data: bytes, *, mode: int = 0o644) -> None:
         """Replace (or make) a file in one version, for services; the rules are not asked.
@@ -369,6 +387,17 @@ class WorkingArchive:
         if failure is not None:
             raise failure
 
+    async def commit_closed(self) -> None:
+        """Commit what files hold that nobody has open for writing: a commit failed, or had to wait.
+
+        Raises:
+            NoSpace, DiskFailed, BlockMissing
+        """
+        for file in [*self._files]:
+            if not file.writers:
+                await self._committer.commit(file)
+                self._editor.let_go(file)
+
     def close(self) -> None:
         """Close journal and spool files; what is not committed stays there for the next start.
 
@@ -383,5 +412,6 @@ _SAYING = {
     Released.UNCHANGED: "had become a version before the last process ended",
     Released.REVERTED: "was not committed: its content is not what it must be",
     Released.DISCARDED: "was removed",
+    Released.WAITING: "waits in the journal",
     Released.NOTHING: "had become a version before the last process ended",
 }

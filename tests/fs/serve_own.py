@@ -45,6 +45,9 @@ class Rules:
         if path == "/forbidden":
             raise InvalidSignal(path)
 
+    def form(self, path: str) -> None:
+        return None
+
     def max_checked_size(self, path: str) -> int | None:
         return 65536 if path == "/session.json" or path.endswith(".offer.bin") else None
 

@@ -71,6 +71,9 @@ class Peer:
         for name in ("in", "out"):
             os.mkfifo(folder / name)
 
+    def form(self, path: str) -> None:
+        return None
+
     def state(self) -> str:
         return "connected"
 
@@ -115,6 +118,9 @@ class Lobby:
         if self._is_own(path):
             return self._own
         raise NotYours(path)
+
+    def form(self, path: str) -> None:
+        return None
 
     def state(self) -> str:
         return "waiting for host"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 
 
-def description(name: str, *, setup: str = "actpass") -> str:
-    """Return a description whose credentials and certificate are known by `name`."""
-    digest = hashlib.sha256(name.encode()).digest()
+def description(name: str, *, setup: str = "actpass", certificate: str = "") -> str:
+    """Return a description with credentials, and a certificate unless one is named, of its own."""
+    digest = hashlib.sha256((certificate or name).encode()).digest()
     fingerprint = ":".join(f"{byte:02X}" for byte in digest)
     return "\r\n".join(
         (

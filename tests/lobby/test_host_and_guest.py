@@ -10,7 +10,8 @@ import trio
 
 from datfs.lobby.admission import WriterUsage
 from datfs.lobby.names import BEACON_NAME
-from datfs.lobby.signal import Refusal, encode_offer, parse_answer, parse_beacon
+from datfs.lobby.seal import is_sealed
+from datfs.lobby.signal import Beacon, Refusal, encode_offer, parse_answer, parse_beacon
 from tests.lobby.sdp import description
 from tests.lobby.world import HOST, World
 
@@ -93,7 +94,7 @@ async def test_who_waits_too_long_for_a_place_is_told_and_leaves_nothing(
             await trio.sleep(0.1)
         await trio.sleep(61)
         assert [guest.said[-1] for guest in guests] == ["joined", "full", "full"]
-        answer = parse_answer(world.view.files[guests[1].answer_name])
+        answer = parse_answer(world.view.text(guests[1].answer_name))
         assert isinstance(answer, Refusal)
         assert answer.reason == "full"
         await trio.sleep(61)
@@ -293,3 +294,92 @@ async def test_a_guest_that_writes_too_much_is_struck_off(autojump_clock: MockCl
         assert "struck-off" in world.log.kinds()
         await trio.sleep(60)
         assert "join-refused" in world.log.kinds(), "asking again does not help"
+
+
+async def test_only_the_two_ends_read_offer_and_answer(autojump_clock: MockClock) -> None:
+    async with lobby() as world:
+        guest, other = await world.add_guest(), await world.add_guest()
+        written = encode_offer(description("browser"))
+        await guest.view.write(guest.offer_name, written)
+        await trio.sleep(1)
+        for name in (guest.offer_name, guest.answer_name):
+            assert is_sealed(other.view.files[name])
+            assert other.view.text(name) == other.view.files[name]
+            assert guest.view.text(name) == world.view.text(name)
+        assert guest.view.text(guest.offer_name) == written
+
+
+async def test_a_certificate_that_was_not_signalled_ends_the_connection(
+    autojump_clock: MockClock,
+) -> None:
+    async with lobby() as world:
+        world.engine.connects_others = True
+        guest = await world.add_guest()
+        await trio.sleep(1)
+        await guest.offer_by_engine()
+        await trio.sleep(1.5)
+        assert "not-pinned" in world.log.kinds()
+        assert "not-pinned" in guest.log.kinds()
+        assert all(peer.ended.is_set() for peer in world.engine.answerers.values())
+        assert not world.directory.peers
+        assert not guest.directory.peers
+        assert "joined" not in guest.said
+        world.engine.connects_others = False
+        await trio.sleep(30)
+        assert guest.said[-1] == "joined", "the next try is with the right one"
+
+
+async def test_a_host_that_takes_no_plain_offers_says_so(autojump_clock: MockClock) -> None:
+    async with lobby() as world:
+        world.sealing.plain_offers = False
+        guest = await world.add_guest()
+        await trio.sleep(1)
+        guest.view.sealing = None
+        await guest.offer_by_browser("plain")
+        await trio.sleep(1)
+        assert str(guest.guest.status) == "refused: the offer is not sealed"
+        assert world.log.kinds().count("offer-invalid") == 1
+
+
+async def test_an_unproven_beacon_gets_no_offer_unless_that_is_wanted(
+    autojump_clock: MockClock,
+) -> None:
+    async with lobby() as world:
+        proven = parse_beacon(world.view.files[BEACON_NAME])
+        unproven = Beacon(sdp=proven.sdp, host=proven.host, id=proven.id, seal=proven.seal)
+        await world.view.write(BEACON_NAME, unproven.encode())
+        guest = await world.add_guest()
+        await trio.sleep(1)
+        await guest.offer_by_engine()
+        await trio.sleep(1)
+        assert guest.offer_name not in guest.view.files
+        assert guest.log.kinds().count("beacon-unproven") == 1
+        assert str(guest.guest.status) == (
+            "waiting for host: the offer is written; the beacon has no valid proof: "
+            "offers are kept back (--allow-unproven lets them go)"
+        )
+        guest.sealing.allow_unproven = True
+        await guest.view.write_waiting()
+        await trio.sleep(0.1)
+        assert guest.view.files[guest.offer_name].startswith(b"{")
+        await trio.sleep(10)
+        assert guest.said[-1] == "joined"
+
+
+async def test_a_host_s_answer_of_an_earlier_attempt_is_not_taken(
+    autojump_clock: MockClock,
+) -> None:
+    async with lobby() as world:
+        guest = await world.add_guest()
+        await trio.sleep(1)
+        await guest.offer_by_browser("first")
+        await trio.sleep(1)
+        replayed = guest.view.files[guest.answer_name]
+        await guest.offer_by_browser("second")
+        await trio.sleep(0.01)
+        guest.view.apply(guest.answer_name, replayed)
+        await trio.sleep(0.01)
+        assert guest.guest.status.word == "waiting for host"
+        assert "whoever" not in guest.guest.status.reason
+        await trio.sleep(1)
+        assert "whoever" in guest.guest.status.reason

@@ -70,7 +70,7 @@ def test_a_refusal_of_other_software_and_one_with_tricks_in_it() -> None:
 
 def test_a_beacon_of_a_later_version_is_read() -> None:
     beacon = Beacon(sdp=SDP, host=OFFER_ID, id=BEACON_ID)
-    later = {**json.loads(beacon.encode()), "seal": "00", "proof": "11"}
+    later = {**json.loads(beacon.encode()), "also": "00", "later": 11}
     assert parse_beacon(json.dumps(later).encode()) == beacon
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
+import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from datfs.crypto.box import BoxKeyPair
 from datfs.crypto.keys import KeyPair
-from datfs.errors import ChannelClosed, DatfsError
+from datfs.errors import ChannelClosed, DatfsError, NotYet
 from datfs.lobby.admission import AdmissionLimits, WriterUsage
 from datfs.lobby.admission_request import AdmissionRequest
 from datfs.lobby.guest import Guest, GuestOptions
+from datfs.lobby.guest_sealing import GuestSealing
 from datfs.lobby.host import Host, HostOptions
-from datfs.lobby.names import owner_of, writer_name
+from datfs.lobby.host_sealing import HostSealing
+from datfs.lobby.names import BEACON_NAME, owner_of, writer_name
 from datfs.lobby.ports import ConnectionGone, JoinReceived, LobbyConnection
 from datfs.lobby.signal import encode_offer, sdp_identity
 from datfs.lobby.writers import WriterState, parse_record
@@ -25,16 +30,26 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from datfs.lobby.guest_status import GuestStatus
+    from datfs.lobby.seal import Sealing
 
 LOBBY = b"L" * 32
 HOST = KeyPair.from_seed(b"\xaa" * 32)
+HOST_SEAL = BoxKeyPair.from_secret_key(b"\xab" * 32)
 HANDSHAKE_ID = b"H" * 32
+
+_random = random.Random(0)
+
+
+def random_bytes(size: int) -> bytes:
+    """Return bytes that are the same in each run."""
+    return _random.randbytes(size)
 
 
 class FakePeer:
     """One end of a pretended connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, remote_fingerprint: bytes | None = None) -> None:
+        self.live_fingerprint = remote_fingerprint
         self.opened = trio.Event()
         self.ended = trio.Event()
         self.other: FakePeer | None = None
@@ -50,6 +65,9 @@ class FakePeer:
     async def _cancel_when_ended(self, nursery: trio.Nursery) -> None:
         await self.ended.wait()
         nursery.cancel_scope.cancel()
+
+    def remote_fingerprint(self) -> bytes | None:
+        return self.live_fingerprint
 
     async def wait_ended(self) -> None:
         await self.ended.wait()
@@ -81,6 +99,9 @@ class FakeOffer:
         await trio.lowlevel.checkpoint()
         answerer = self._engine.answerers[sdp_identity(sdp).ufrag]
         answerer.other, self.connection.other = self.connection, answerer
+        self.connection.live_fingerprint = sdp_identity(sdp).fingerprint
+        if self._engine.connects_others:
+            answerer.live_fingerprint = self.connection.live_fingerprint = b"?" * 32
         await trio.sleep(self._engine.connect_s)
         answerer.opened.set()
         self.connection.opened.set()
@@ -91,6 +112,7 @@ class FakeEngine:
 
     def __init__(self) -> None:
         self.connect_s = 0.05
+        self.connects_others = False  # the connection is with somebody else's certificate
         self.broken: set[str] = set()
         self.answerers: dict[str, FakePeer] = {}
         self.offers: dict[str, FakeOffer] = {}
@@ -98,7 +120,7 @@ class FakeEngine:
 
     async def create_beacon(self) -> str:
         await trio.lowlevel.checkpoint()
-        return description("beacon")
+        return description("beacon", certificate="host")
 
     async def create_offer(self) -> FakeOffer:
         await trio.sleep(0.01)
@@ -112,19 +134,22 @@ class FakeEngine:
 
     async def answer(self, offer_sdp: str) -> tuple[str, FakePeer]:
         await trio.sleep(0.01)
-        offered = sdp_identity(offer_sdp).ufrag
-        if offered in self.broken:
+        offered = sdp_identity(offer_sdp)
+        if offered.ufrag in self.broken:
             raise ZeroDivisionError("the engine has a bug")
         ufrag = f"answer{next(self._numbers)}"
-        self.answerers[ufrag] = FakePeer()
-        return description(ufrag, setup="active"), self.answerers[ufrag]
+        self.answerers[ufrag] = FakePeer(offered.fingerprint)
+        sdp = description(ufrag, setup="active", certificate="host")
+        return sdp, self.answerers[ufrag]
 
 
 class View:
-    """The lobby's files as one member has them."""
+    """The lobby's files as one member has them, and what it wrote and cannot seal yet."""
 
     def __init__(self, world: World, member: bytes | None) -> None:
         self.files: dict[str, bytes] = {}
+        self.waiting: dict[str, bytes] = {}
+        self.sealing: Sealing | None = None
         self.unreadable: set[str] = set()
         self._world = world
         self._member = member
@@ -137,16 +162,34 @@ class View:
         await trio.lowlevel.checkpoint()
         if name in self.unreadable:
             raise DatfsError("its blocks are nowhere to be had")
+        if name in self.waiting:
+            return self.waiting[name]
         return self.files.get(name) if self._counts(name) else None
+
+    def text(self, name: str) -> bytes:
+        """Return what this member reads in its mount."""
+        form = self.sealing.form(name) if self.sealing else None
+        return form.shown(self.files[name]) if form else self.files[name]
 
     async def write(self, name: str, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
         assert owner_of(name) == self._member
-        self._world.publish(self, name, data)
+        self.waiting.pop(name, None)
+        form = self.sealing.form(name) if self.sealing else None
+        try:
+            self._world.publish(self, name, form.stored(data) if form else data)
+        except NotYet:
+            self.waiting[name] = data
+            self._tell(name)
+
+    async def write_waiting(self) -> None:
+        for name, data in list(self.waiting.items()):
+            await self.write(name, data)
 
     async def remove(self, name: str) -> None:
         await trio.lowlevel.checkpoint()
         assert owner_of(name) == self._member
+        self.waiting.pop(name, None)
         if name in self.files:
             self._world.publish(self, name, None)
 
@@ -275,6 +318,13 @@ class Member:
         self.path = JoinPath(world.joins, number, connected_after_s=connected_after_s)
         self.said: list[str] = []
         self._world = world
+        self.sealing = GuestSealing(
+            BoxKeyPair.from_secret_key(hashlib.sha256(self.hash).digest()),
+            lobby_key=LOBBY,
+            identity=self.hash,
+            beacon=lambda: self.view.files.get(BEACON_NAME),
+            random=random_bytes,
+        )
         self.guest = self.make_guest(fresh=True)
 
     @property
@@ -293,9 +343,11 @@ class Member:
             joins=self.path,
             events=self.log,
         )
+        self.view.sealing = self.sealing
         return Guest(
             GuestOptions(identity=self.hash, writer=self.writer, fresh=fresh),
             files=self.view,
+            sealing=self.sealing,
             engine=self._world.engine,
             request=request,
             directory=self.directory,
@@ -329,20 +381,23 @@ class World:
         self.peers: list[int] = []
         self.usage: dict[bytes, WriterUsage] = {}
         self.max_peers = max_peers
+        self.sealing = HostSealing(HOST_SEAL, lobby_key=LOBBY, random=random_bytes)
         self._numbers = itertools.count(1)
         self.host = self.make_host(b"1" * 16)
 
     def make_host(self, beacon_id: bytes) -> Host[FakePeer]:
+        self.view.sealing = self.sealing
         return Host(
             HostOptions(
                 lobby_key=LOBBY,
-                identity=HOST.public_key,
+                identity=HOST,
                 handshake_id=HANDSHAKE_ID,
                 beacon_id=beacon_id,
                 max_peers=self.max_peers,
                 limits=AdmissionLimits(),
             ),
             files=self.view,
+            sealing=self.sealing,
             engine=self.engine,
             joins=self.joins,
             directory=self.directory,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datfs.hyperdrive.entry import Change
+    from datfs.staging.rules import StoredForm
     from datfs.staging.working_archive import Recovered, Released
 
 SEED = bytes(range(32))
@@ -44,10 +45,14 @@ class BenchRules:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, bytes]] = []
+        self.forms: dict[str, StoredForm] = {}
 
     def may_create(self, path: str) -> None:
         if path.endswith(".forbidden"):
             raise Refused(path)
+
+    def form(self, path: str) -> StoredForm | None:
+        return self.forms.get(path)
 
     def max_checked_size(self, path: str) -> int | None:
         return 100 if path.endswith(".checked") else None

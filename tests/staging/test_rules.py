@@ -13,3 +13,4 @@ def test_without_rules_everything_goes() -> None:
     rules.may_create("/anything")
     assert rules.max_checked_size("/anything") is None
     assert rules.check("/anything", b"whatever") is None
+    assert rules.form("/anything") is None

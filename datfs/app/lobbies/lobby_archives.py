@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from datfs.errors import BlockMissing, InvalidExtent
 from datfs.lobby.archive_carrier import ArchiveCarrier
-from datfs.lobby.names import WRITERS_FOLDER, owner_of
-from datfs.lobby.signal import SIGNAL_LIMIT_BYTES
+from datfs.lobby.names import BEACON_NAME, WRITERS_FOLDER, offer_name, owner_of
+from datfs.lobby.seal import STORED_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from datfs.app.own_archive import OwnArchive
     from datfs.hyperdrive.archive import Archive
     from datfs.hyperdrive.entry import Change
+    from datfs.lobby.guest_sealing import GuestSealing
     from datfs.swarm.archive_replica import ArchiveReplica
 
 
@@ -40,6 +42,7 @@ class LobbyArchives:
         self._archives = archives
         self._host = archives.lobby_replica(key)
         self._guest: bytes | None = None
+        self._sealing: GuestSealing | None = None
         self._follow_writers = key in archives.own
         self._readers: list[_ChangedNames] = []
         self.own: OwnArchive | None = archives.own.get(key)
@@ -54,14 +57,16 @@ class LobbyArchives:
         """Whether the lobby is ours."""
         return self.key in self._archives.own
 
-    def join(self, identity: bytes, own: OwnArchive) -> None:
+    def join(self, identity: bytes, own: OwnArchive, sealing: GuestSealing) -> None:
         """Write in this lobby from now on, as a guest.
 
         Args:
             identity: ours.
             own: our writer archive.
+            sealing: our end of sealed signals.
         """
         self.own = own
+        self._sealing = sealing
         self._guest = identity
         self.carrier = ArchiveCarrier(
             self._host.archive, open_writer=self._open_writer, own=(identity, own.archive)
@@ -87,11 +92,14 @@ class LobbyArchives:
 
     async def read(self, name: str) -> bytes | None:
         """A file of the union, None if it is not there; waits for its blocks."""
+        waiting = self._waiting(name)
+        if waiting is not None:
+            return waiting
         location = self.carrier.union.locate(name)
         if location is None or location.entry.stat.is_directory:
             return None
         replica = self._replica_of(location.archive)
-        return await replica.read(location.entry.stat, 0, SIGNAL_LIMIT_BYTES + 1)
+        return await replica.read(location.entry.stat, 0, STORED_LIMIT_BYTES + 1)
 
     async def write(self, name: str, data: bytes) -> None:
         """Write a file of one's own."""
@@ -101,6 +109,20 @@ class LobbyArchives:
         if folder and self.own.working.lookup(folder) is None:
             self.own.working.mkdir(folder)
         await self.own.write(path, data)
+
+    async def write_waiting(self) -> None:
+        """Store our offer if it could not be sealed before, or was for an older beacon."""
+        if self.own is None:
+            return
+        await self.own.working.commit_closed()
+        if self._guest is None or self._sealing is None:
+            return
+        name = offer_name(self._guest)
+        stored = self.stored_here(name)
+        if stored is not None and self._sealing.is_outdated(stored):
+            text = self.own.working.read_file(f"/{name}")
+            self.own.remove(f"/{name}")
+            await self.own.write(f"/{name}", text)
 
     async def remove(self, name: str) -> None:
         """Remove a file of one's own."""
@@ -120,6 +142,35 @@ class LobbyArchives:
         return reader
 
     # --- within --------------------------------------------------------------------------------
+
+    def beacon_here(self) -> bytes | None:
+        """The host's beacon as far as it is here; never waits."""
+        return self.stored_here(BEACON_NAME)
+
+    def stored_here(self, name: str) -> bytes | None:
+        """What is stored and here of a file of the union; None if it is not all here."""
+        location = self.carrier.union.locate(name)
+        if location is None or location.entry.stat.is_directory:
+            return None
+        try:
+            return location.archive.read(location.entry.stat, 0, STORED_LIMIT_BYTES)
+        except (BlockMissing, InvalidExtent):
+            return None
+
+    def name_changed(self, name: str) -> None:
+        """A file of ours looks otherwise without a new version."""
+        for reader in self._readers:
+            reader.put([name])
+
+    def _waiting(self, name: str) -> bytes | None:
+        """A file of ours that is written and closed and cannot be stored yet, as it was written."""
+        if self.own is None or not self.is_ours(name):
+            return None
+        working, path = self.own.working, f"/{name}"
+        entry = working.lookup(path)
+        if entry is None or not entry.dirty or working.has_writers(path):
+            return None
+        return working.read_file(path)
 
     def archive_changed(self, key: bytes, changes: Sequence[Change]) -> None:
         """One of the lobby's archives has a new version."""

@@ -16,6 +16,7 @@ import trio
 from datfs.app.containment import contained
 from datfs.app.lobbies.joins import TopicJoinReceiver, TopicJoinSender
 from datfs.app.lobbies.lobby_archives import LobbyArchives
+from datfs.app.lobbies.lobby_secrets import LobbySecrets
 from datfs.app.lobbies.peer_rooms import PeerRooms
 from datfs.app.lobbies.rules import LobbyRules
 from datfs.crypto.keys import KeyPair
@@ -23,6 +24,7 @@ from datfs.errors import ArchiveUnreachable, DatfsError, InvalidSignal, NotYours
 from datfs.lobby.admission import WriterUsage
 from datfs.lobby.admission_request import AdmissionRequest
 from datfs.lobby.guest import Guest, GuestOptions
+from datfs.lobby.guest_sealing import GuestSealing
 from datfs.lobby.host import Host, HostOptions
 from datfs.lobby.names import BEACON_NAME, check_writable, offer_name
 from datfs.lobby.signal import BEACON_ID_SIZE, encode_offer, parse_beacon
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
     from datfs.app.lobbies.peer_rooms import PeerRoom
     from datfs.app.own_archive import OwnArchive
     from datfs.lobby.guest_status import GuestStatus
+    from datfs.lobby.host_sealing import HostSealing
     from datfs.lobby.ports import EventField
+    from datfs.lobby.seal import Sealing, SignalForm
     from datfs.staging.working_archive import WorkingArchive
     from datfs.store.home import Home
     from datfs.swarm.archive_replica import ArchiveReplica
@@ -59,6 +63,7 @@ class LobbyParts:
         events: the log.
         nursery: for the services; ends with the daemon.
         on_change: called when anything of a lobby's directory changed.
+        allow_unproven: whether our offers go, plain, to hosts whose beacon proves nothing.
     """
 
     home: Home
@@ -68,6 +73,7 @@ class LobbyParts:
     events: EventLog
     nursery: trio.Nursery
     on_change: Callable[[], None]
+    allow_unproven: bool = False
 
 
 class LobbyRoom:
@@ -89,6 +95,8 @@ class LobbyRoom:
             parts.on_change,
         )
         self._events = _LobbyEvents(parts.events, key)
+        self._secrets = LobbySecrets(parts.home, key)
+        self._sealing: Sealing | None = None
         self._host: Host[PeerConnection] | None = None
         self._host_ended = trio.Event()
         self._guest: Guest[PeerConnection] | None = None
@@ -144,6 +152,10 @@ class LobbyRoom:
         assert self.files.own is not None
         return self.files.own.working
 
+    def form(self, path: str) -> SignalForm | None:
+        """How a signal that we are one of the two ends of is stored; None for other files."""
+        return None if self._sealing is None else self._sealing.form(path.strip("/"))
+
     def state(self) -> str:
         """What the file `state` says."""
         if self._host is not None:
@@ -192,6 +204,7 @@ class LobbyRoom:
         *,
         max_peers: int,
         certificate: Certificate,
+        sealing: HostSealing,
         peers_changed: Callable[[int], None],
     ) -> None:
         """Host this lobby, an own archive; returns once the beacon is written.
@@ -205,15 +218,17 @@ class LobbyRoom:
             membership.topic.max_connections, max_peers + CONNECTIONS_BESIDE_GUESTS
         )
         joins = TopicJoinReceiver(membership)
+        self._sealing = sealing
         host = Host(
             HostOptions(
                 lobby_key=self.key,
-                identity=parts.identity.public_key,
+                identity=parts.identity,
                 handshake_id=membership.topic.handshake_id,
                 beacon_id=os.urandom(BEACON_ID_SIZE),
                 max_peers=max_peers,
             ),
             files=self.files,
+            sealing=sealing,
             engine=_SessionEngine(parts.engine, certificate),
             joins=joins,
             directory=self._rooms,
@@ -272,14 +287,15 @@ class LobbyRoom:
             return
         parts = self._parts
         membership = parts.archives.pin(self.key)
+        sealing = self._guest_sealing()
         if self.files.own is None:
             own = parts.archives.create_own(
                 KeyPair.generate(),
-                rules=LobbyRules(),
+                rules=LobbyRules(sealing, self.files.name_changed),
                 topic_key=self.key,
             )
             self._remember(own.key)
-            self._take_writer(own)
+            self._take_writer(own, sealing)
         own_writer = self.files.own
         assert own_writer is not None
         request = AdmissionRequest(
@@ -292,6 +308,7 @@ class LobbyRoom:
         guest = Guest(
             GuestOptions(identity=parts.identity.public_key, writer=own_writer.key, fresh=fresh),
             files=self.files,
+            sealing=sealing,
             engine=parts.engine,
             request=request,
             directory=self._rooms,
@@ -342,9 +359,13 @@ class LobbyRoom:
         Raises:
             DatfsError: that archive cannot be opened.
         """
-        own = await self._parts.archives.open_own(writer, rules=LobbyRules(), topic_key=self.key)
-        self._take_writer(own)
-        self.join(fresh=False)
+        sealing = self._guest_sealing()
+        rules = LobbyRules(sealing, self.files.name_changed)
+        own = await self._parts.archives.open_own(writer, rules=rules, topic_key=self.key)
+        self._take_writer(own, sealing)
+        # An offer that was never stored is no leftover: nobody has seen it.
+        waits = f"/{offer_name(self._parts.identity.public_key)}" in own.working.uncommitted()
+        self.join(fresh=waits)
 
     async def _serve_guest(self, guest: Guest[PeerConnection], ended: trio.Event) -> None:
         try:
@@ -356,8 +377,20 @@ class LobbyRoom:
             ended.set()
             self._on_status(guest.status)
 
-    def _take_writer(self, own: OwnArchive) -> None:
-        self.files.join(self._parts.identity.public_key, own)
+    def _take_writer(self, own: OwnArchive, sealing: GuestSealing) -> None:
+        self.files.join(self._parts.identity.public_key, own, sealing)
+
+    def _guest_sealing(self) -> GuestSealing:
+        if not isinstance(self._sealing, GuestSealing):
+            self._sealing = GuestSealing(
+                self._secrets.seal_keys(),
+                lobby_key=self.key,
+                identity=self._parts.identity.public_key,
+                beacon=self.files.beacon_here,
+                random=os.urandom,
+                allow_unproven=self._parts.allow_unproven,
+            )
+        return self._sealing
 
     def _remember(self, writer: bytes) -> None:
         folder = self._parts.home.joined_lobbies_folder
@@ -366,7 +399,9 @@ class LobbyRoom:
 
     # --- within --------------------------------------------------------------------------------
 
-    def _on_status(self, _status: GuestStatus) -> None:
+    def _on_status(self, status: GuestStatus) -> None:
+        if status.word == "ended":
+            self._secrets.delete()
         self._status_changed.set()
         self._status_changed = trio.Event()
         self._parts.on_change()
