@@ -360,7 +360,6 @@ async def test_an_unproven_beacon_gets_no_offer_unless_that_is_wanted(
         )
         guest.sealing.allow_unproven = True
         await guest.view.write_waiting()
-        await trio.sleep(0.1)
         assert guest.view.files[guest.offer_name].startswith(b"{")
         await trio.sleep(10)
         assert guest.said[-1] == "joined"
