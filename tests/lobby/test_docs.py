@@ -6,9 +6,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from datfs.crypto.box import BoxKeyPair, open_box
 from datfs.crypto.keys import KeyPair
 from datfs.lobby.join import make_join
 from datfs.lobby.machine import GUEST_TABLE, HOST_TABLE
+from datfs.lobby.seal import HEAD_SIZE, Sealed, SealedKind, offer_id_of, seal, unseal
+from datfs.lobby.signal import make_beacon, sdp_identity
+from tests.lobby.sdp import description
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +26,11 @@ IDENTITY = KeyPair.from_seed(bytes.fromhex("01" * 32))
 LOBBY = bytes.fromhex("02" * 32)
 WRITER = bytes.fromhex("03" * 32)
 RECEIVER = bytes.fromhex("04" * 32)
+GUEST_SEAL = BoxKeyPair.from_secret_key(bytes.fromhex("05" * 32))
+HOST_SEAL = BoxKeyPair.from_secret_key(bytes.fromhex("06" * 32))
+BEACON_ID = bytes.fromhex("07" * 16)
+NONCE = bytes.fromhex("08" * 24)
+OFFER = b'{"type": "offer", "sdp": "v=0..."}\n'
 
 
 def section(name: str) -> str:
@@ -52,12 +61,58 @@ def example() -> str:
         ("signed text (114 bytes)", signed),
         ("payload (138 bytes)", join.encode()),
     ]
+    return listed(parts)
+
+
+def listed(parts: Sequence[tuple[str, bytes]]) -> str:
     lines = ["```"]
     for name, value in parts:
         digits = value.hex()
         lines.append(f"{name}:")
         lines += [f"    {digits[start : start + 64]}" for start in range(0, len(digits), 64)]
     return "\n".join([*lines, "```"])
+
+
+def seal_example() -> str:
+    sealed = Sealed(
+        kind=SealedKind.OFFER,
+        lobby=LOBBY,
+        guest=IDENTITY.public_key,
+        beacon_id=BEACON_ID,
+        offer_id=offer_id_of(OFFER),
+        text=OFFER,
+    )
+    stored = seal(sealed, ours=GUEST_SEAL, theirs=HOST_SEAL.public_key, nonce=NONCE)
+    assert unseal(stored, ours=HOST_SEAL, theirs=GUEST_SEAL.public_key) == sealed
+    message = open_box(
+        stored[HEAD_SIZE:], nonce=NONCE, ours=HOST_SEAL, theirs=GUEST_SEAL.public_key
+    )
+    sdp = description("host")
+    certificate = sdp_identity(sdp).fingerprint
+    beacon = make_beacon(
+        IDENTITY, sdp=sdp, beacon_id=BEACON_ID, lobby_key=LOBBY, seal=HOST_SEAL.public_key
+    )
+    assert beacon.proof is not None
+    proven = b"datfs lobby host 1" + LOBBY + BEACON_ID + HOST_SEAL.public_key + certificate
+    parts = [
+        ("host's identity seed", IDENTITY.secret_key[:32]),
+        ("lobby key", LOBBY),
+        ("beacon's id", BEACON_ID),
+        ("host's secret seal key", HOST_SEAL.secret_key),
+        ("host's seal key, the beacon's seal", HOST_SEAL.public_key),
+        ("SHA-256 of the host's certificate", certificate),
+        (f"proven text ({len(proven)} bytes)", proven),
+        ("the beacon's proof", beacon.proof),
+        ("guest's secret seal key", GUEST_SEAL.secret_key),
+        ("guest's seal key", GUEST_SEAL.public_key),
+        ("guest, HASH (here the same identity)", IDENTITY.public_key),
+        (f"text of the offer ({len(OFFER)} bytes)", OFFER),
+        ("offer's id", offer_id_of(OFFER)),
+        (f"message ({len(message)} bytes)", message),
+        ("nonce", NONCE),
+        (f"stored ({len(stored)} bytes)", stored),
+    ]
+    return listed(parts)
 
 
 def test_the_host_s_table_is_that_of_the_machine() -> None:
@@ -70,3 +125,7 @@ def test_the_guest_s_table_is_that_of_the_machine() -> None:
 
 def test_the_worked_example_of_a_join_is_true() -> None:
     assert section("join example") == example()
+
+
+def test_the_worked_example_of_a_proof_and_a_sealed_offer_is_true() -> None:
+    assert section("seal example") == seal_example()
