@@ -68,6 +68,9 @@ CORES: dict[str, frozenset[str]] = {  # what a core keeps away from, by package 
     "lobby.machine": WORLD | {"os"},
     "lobby.signal": WORLD | {"os"},
     "lobby.join": WORLD | {"os"},
+    "lobby.seal": WORLD | {"os"},
+    "lobby.host_sealing": WORLD | {"os"},
+    "lobby.guest_sealing": WORLD | {"os"},
     "swarm.scheduler": WORLD | {"os"},
     "store": TASKS,
 }
