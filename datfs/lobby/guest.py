@@ -322,6 +322,7 @@ class Guest(Generic[PeerT]):
 
     def _tell_status(self) -> None:
         status = self._joining.status
+        self._request.refused = status.word == "refused"
         if status != self._status:
             self._status = status
             self._events.append("lobby", state=status.word, reason=status.reason)

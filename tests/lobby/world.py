@@ -16,6 +16,7 @@ from datfs.lobby.admission_request import AdmissionRequest
 from datfs.lobby.guest import Guest, GuestOptions
 from datfs.lobby.host import Host, HostOptions
 from datfs.lobby.names import owner_of, writer_name
+from datfs.lobby.policy import Policy
 from datfs.lobby.ports import ConnectionGone, JoinReceived, LobbyConnection
 from datfs.lobby.signal import encode_offer, sdp_identity
 from datfs.lobby.writers import WriterState, parse_record
@@ -329,6 +330,7 @@ class World:
         self.peers: list[int] = []
         self.usage: dict[bytes, WriterUsage] = {}
         self.max_peers = max_peers
+        self.policy = Policy()
         self._numbers = itertools.count(1)
         self.host = self.make_host(b"1" * 16)
 
@@ -341,6 +343,7 @@ class World:
                 beacon_id=beacon_id,
                 max_peers=self.max_peers,
                 limits=AdmissionLimits(),
+                policy=self.policy,
             ),
             files=self.view,
             engine=self.engine,
