@@ -9,6 +9,7 @@ import trio
 
 from datfs.app.events import GAP
 from datfs.app.identity_rules import SESSION_PATH
+from datfs.app.lobbies.policies import PolicyChoice
 from datfs.app.own_archive import commit_everything
 from datfs.encoding.dat_url import parse_dat_url
 from datfs.errors import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from datfs.app.archives import Archives
     from datfs.app.control import Params
     from datfs.app.events import EventLog
+    from datfs.app.lobbies.policies import Policies
     from datfs.app.own_archive import OwnArchive
     from datfs.app.session_service import SessionService
     from datfs.app.status import Status
@@ -156,7 +158,7 @@ def _resolve(parts: list[str]) -> str:
 
 
 class WorldCommands:
-    """Verbs of a mounted world: host and join."""
+    """Verbs of a mounted world: host, join, ban."""
 
     def __init__(
         self,
@@ -165,20 +167,25 @@ class WorldCommands:
         archives: Archives,
         lobbies: Lobbies,
         session: SessionService,
+        policies: Policies,
     ) -> None:
         self._me = me
         self._archives = archives
         self._lobbies = lobbies
         self._session = session
+        self._policies = policies
 
     def handlers(self) -> Mapping[str, Any]:
         """The handlers by verb."""
-        return {"host": self.host, "join": self.join}
+        return {"host": self.host, "join": self.join, "ban": self.ban}
 
     async def host(self, params: Params) -> dict[str, Any]:
         """Write session.json, complete, and give it back."""
         asked = {key: params[key] for key in ("name", "max_peers") if key in params}
         session = self._session.complete_request(json.dumps(asked).encode())
+        if "policy" in params or "allowed_keys" in params:
+            choice = PolicyChoice.of(params.get("policy"), params.get("allowed_keys"))
+            self._policies.choose(session.url.key, choice)
         await self._me.write(SESSION_PATH, session.encode())
         answer: dict[str, Any] = json.loads(session.encode())
         return answer
@@ -202,11 +209,21 @@ class WorldCommands:
                 raise LobbyEnded("the lobby was left")
             match status.word:
                 case "full" | "refused":
-                    raise LobbyRefused(f"the host did not let us in, {status}")
+                    raise LobbyRefused(f"the host did not let us in: {status.reason}")
                 case "ended":
                     raise LobbyEnded(f"the session is over: {status.reason}")
             return {"lobby": key.hex(), "state": str(status)}
         raise Timeout(f"the host did not let us in within {timeout_s:g} s; see lobby/KEY/state")
+
+    async def ban(self, params: Params) -> dict[str, Any]:
+        """Let an identity into no session of ours any more, or again."""
+        identity = parse_dat_url(str(params["url"])).key
+        if params.get("lift"):
+            self._policies.lift_ban(identity)
+        else:
+            self._policies.ban(identity)
+        await self._policies.apply(self._lobbies)
+        return {"identity": identity.hex(), "banned": not params.get("lift")}
 
     async def _lobby_key(self, key: bytes) -> bytes:
         """The lobby itself, or that of the session which this identity hosts."""

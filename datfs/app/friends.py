@@ -39,6 +39,11 @@ class Friends:
         me.on_commit.append(self._my_profile_changed)
         self._take_profile()
 
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The friends, in the order of profile.json."""
+        return self._keys
+
     def links(self) -> Mapping[str, bytes]:
         """Keys by the names that are shown for them."""
         return friend_links(self._keys, self._names)

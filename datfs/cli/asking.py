@@ -1,4 +1,4 @@
-"""Verbs that ask the running datfs: status, host, join, wait, events, peers."""
+"""Verbs that ask the running datfs: status, host, join, ban, wait, events, peers."""
 
 from __future__ import annotations
 
@@ -27,20 +27,41 @@ def status(as_json: bool) -> None:
     show(_client().call("status"), as_json=as_json, lines=outline)
 
 
-@click.command(epilog=examples("datfs host Foobar --max-peers 8"))
+@click.command(
+    epilog=examples("datfs host Foobar --max-peers 8", "datfs host Foobar --friends-only")
+)
 @click.argument("name")
 @click.option(
     "--max-peers", type=click.IntRange(min=1), metavar="N", help="How many may be connected."
 )
+@click.option("--friends-only", is_flag=True, help="Let only friends in, and those of --allow.")
+@click.option(
+    "--allow",
+    "allowed_keys",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    metavar="FILE",
+    help="Let those in whose keys stand in this file, a line each.",
+)
 @json_option
-def host(name: str, max_peers: int | None, as_json: bool) -> None:
+def host(
+    name: str,
+    max_peers: int | None,
+    friends_only: bool,
+    allowed_keys: str | None,
+    as_json: bool,
+) -> None:
     """Host a session: writes me/session.json and opens its lobby.
 
-    Removing me/session.json ends it.
+    Removing me/session.json ends it. Anyone may join unless the options or the settings say
+    otherwise.
     """
     params: dict[str, Any] = {"name": name}
     if max_peers is not None:
         params["max_peers"] = max_peers
+    if friends_only:
+        params["policy"] = "friends"
+    if allowed_keys is not None:
+        params["allowed_keys"] = allowed_keys
     show(_client().call("host", params), as_json=as_json, lines=outline)
 
 
@@ -52,6 +73,19 @@ def join(url: str, timeout_s: float, as_json: bool) -> None:
     """Join the session whose lobby has this URL: its host learns your identity."""
     params = {"url": url, "timeout_s": timeout_s}
     answer = _client().call("join", params, timeout_s + MARGIN_S)
+    show(answer, as_json=as_json, lines=outline)
+
+
+@click.command(epilog=examples("datfs ban dat://KEY", "datfs ban --lift dat://KEY"))
+@click.argument("url")
+@click.option("--lift", is_flag=True, help="Take the ban back.")
+@json_option
+def ban(url: str, lift: bool, as_json: bool) -> None:
+    """Keep an identity out of your sessions; if it is connected, that ends.
+
+    The bans are lines of the file `banned` in the store.
+    """
+    answer = _client().call("ban", {"url": url, "lift": lift})
     show(answer, as_json=as_json, lines=outline)
 
 

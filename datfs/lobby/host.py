@@ -228,6 +228,8 @@ class Host(Generic[PeerT]):
 
     async def set_policy(self, policy: Policy) -> None:
         """Let others in from now on; who is connected and no longer wanted is parted from."""
+        if policy == self._policy:
+            return
         self._policy = policy
         if self._admission is not None and self._gate is not None:
             self._admission.policy = policy

@@ -6,13 +6,11 @@ as it stands there.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import subprocess
 import sys
 import textwrap
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,15 +18,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.chromium import chromium_page
-from tests.support.mounts import Mount, mounted
+from tests.support.meeting import STEP_S, Meeting, eventually, meeting
 from tests.support.node_peers import PROJECT, NodePeer, strangers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from tests.support.mounts import Mount
     from tests.support.netns import Host
-
-STEP_S = 30.0
 
 MAKE_OFFER = """
 (async () => {
@@ -44,21 +41,19 @@ MAKE_OFFER = """
 """
 
 
-class Meeting:
-    """A host and a guest on two networks, and the README's script in the guest's home."""
+class OpenHouse:
+    """A session of the host, and the README's script in the guest's home."""
 
-    def __init__(self, host: Mount, guest: Mount) -> None:
-        self.host = host
-        self.guest = guest
-        self.host_key = (host.path / ".datfs/identity").read_text().strip()
-        self.guest_key = (guest.path / ".datfs/identity").read_text().strip()
-        home = Path(guest.environment["HOME"])
-        (home / "dat").symlink_to(guest.path)
+    def __init__(self, people: Meeting) -> None:
+        self.host = people.host
+        self.guest = people.guest
+        self.host_key = people.host_key
+        self.guest_key = people.guest_key
+        home = Path(self.guest.environment["HOME"])
+        (home / "dat").symlink_to(self.guest.path)
         self._script = home / "join.sh"
         self._script.write_text(_script_of_readme())
-        (host.path / "me/session.json").write_text('{"name": "open house", "max_peers": 2}')
-        session = json.loads((host.path / "me/session.json").read_text())
-        self.lobby = re.sub(".*/", "", session["url"].rstrip("/"))
+        self.lobby = people.open_session()
 
     def answer(self, offer: str) -> str:
         """What the README's script makes of an offer."""
@@ -86,12 +81,12 @@ class Meeting:
     def assert_nothing_is_left(self) -> None:
         """Offer and answer go from both directories, the beacon stays."""
         for mount in (self.host, self.guest):
-            _eventually(partial(self._has_only_the_beacon, mount))
+            eventually(partial(self._has_only_the_beacon, mount))
 
     def assert_gone(self) -> None:
         """The host notices that the stranger has left."""
         state = self.host.path / "lobby" / self.lobby / "peers" / self.guest_key / "state"
-        _eventually(lambda: state.read_text().startswith("gone"))
+        eventually(lambda: state.read_text().startswith("gone"))
 
     def _has_only_the_beacon(self, mount: Mount) -> bool:
         names = [entry.name for entry in (mount.path / "lobby" / self.lobby).iterdir()]
@@ -104,46 +99,41 @@ class Meeting:
 
 
 @pytest.fixture
-def meeting(two_hosts: list[Host], tmp_path: Path) -> Iterator[Meeting]:
-    first, second = two_hosts
-    alone = ("--no-lan", "--no-dht")
-    with contextlib.ExitStack() as stack:
-        host = stack.enter_context(mounted(tmp_path / "host", *alone, "--port", "3282", host=first))
-        peer = ("--peer", f"{first.address}:3282")
-        guest = stack.enter_context(mounted(tmp_path / "guest", *alone, *peer, host=second))
-        yield Meeting(host, guest)
+def open_house(two_hosts: list[Host], tmp_path: Path) -> Iterator[OpenHouse]:
+    with meeting(two_hosts, tmp_path) as people:
+        yield OpenHouse(people)
 
 
 def test_a_browser_s_page_joins_by_the_script_of_the_readme(
-    meeting: Meeting, two_hosts: list[Host], tmp_path: Path
+    open_house: OpenHouse, two_hosts: list[Host], tmp_path: Path
 ) -> None:
     with chromium_page(tmp_path / "browser", prefix=two_hosts[1].prefix) as page:
-        answer = meeting.answer(page.evaluate(MAKE_OFFER))
+        answer = open_house.answer(page.evaluate(MAKE_OFFER))
         page.evaluate(f"peer.setRemoteDescription({answer})")
         assert page.evaluate("opened") is True
         page.evaluate("channel.send('hello from a page')")
-        assert meeting.host_hears() == "hello from a page"
-        meeting.host_says("hello yourself")
+        assert open_house.host_hears() == "hello from a page"
+        open_house.host_says("hello yourself")
         assert page.evaluate("heard") == "hello yourself"
-        meeting.assert_nothing_is_left()
+        open_house.assert_nothing_is_left()
         page.evaluate("peer.close()")
-        meeting.assert_gone()
+        open_house.assert_gone()
 
 
 def test_simple_peer_joins_by_the_script_of_the_readme(
-    meeting: Meeting, two_hosts: list[Host]
+    open_house: OpenHouse, two_hosts: list[Host]
 ) -> None:
     with NodePeer(strangers(), "simple_peer.js", prefix=two_hosts[1].prefix) as peer:
         offer: dict[str, Any] = peer.event("offer")["offer"]
-        peer.send({"answer": json.loads(meeting.answer(json.dumps(offer)))})
+        peer.send({"answer": json.loads(open_house.answer(json.dumps(offer)))})
         peer.event("connected")
         peer.send({"say": "hello from simple-peer"})
-        assert meeting.host_hears() == "hello from simple-peer"
-        meeting.host_says("hello yourself")
+        assert open_house.host_hears() == "hello from simple-peer"
+        open_house.host_says("hello yourself")
         assert peer.event("message")["text"] == "hello yourself"
-        meeting.assert_nothing_is_left()
+        open_house.assert_nothing_is_left()
         peer.send({"leave": True})
-        meeting.assert_gone()
+        open_house.assert_gone()
 
 
 def _script_of_readme() -> str:
@@ -151,10 +141,3 @@ def _script_of_readme() -> str:
     found = re.search(r"^    #!/bin/sh.*?(?=^\S)", readme, re.DOTALL | re.MULTILINE)
     assert found is not None
     return textwrap.dedent(found[0])
-
-
-def _eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + STEP_S
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

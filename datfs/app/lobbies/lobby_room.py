@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from datfs.app.lobbies.peer_rooms import PeerRoom
     from datfs.app.own_archive import OwnArchive
     from datfs.lobby.guest_status import GuestStatus
+    from datfs.lobby.policy import Policy
     from datfs.lobby.ports import EventField
     from datfs.staging.working_archive import WorkingArchive
     from datfs.store.home import Home
@@ -187,10 +188,16 @@ class LobbyRoom:
         """Whether a service runs here."""
         return self._host is not None or self._guest is not None
 
+    @property
+    def is_hosting(self) -> bool:
+        """Whether we host this lobby now."""
+        return self._host is not None
+
     async def host(
         self,
         *,
         max_peers: int,
+        policy: Policy,
         certificate: Certificate,
         peers_changed: Callable[[int], None],
     ) -> None:
@@ -212,6 +219,7 @@ class LobbyRoom:
                 handshake_id=membership.topic.handshake_id,
                 beacon_id=os.urandom(BEACON_ID_SIZE),
                 max_peers=max_peers,
+                policy=policy,
             ),
             files=self.files,
             engine=_SessionEngine(parts.engine, certificate),
@@ -252,6 +260,19 @@ class LobbyRoom:
         """Give the hosted session more or fewer places; nobody who has one loses it."""
         if self._host is not None:
             self._host.set_max_peers(max_peers)
+
+    async def set_policy(self, policy: Policy) -> None:
+        """Let others into the hosted session; who is in and no longer wanted is parted from."""
+        if self._host is not None:
+            await self._host.set_policy(policy)
+
+    async def dismiss(self, identity: bytes) -> None:
+        """Part from a peer: a host kicks the guest, a guest leaves the lobby."""
+        if self._host is not None:
+            await self._host.kick(identity)
+        else:
+            await self.leave()
+        await self._rooms.dismiss(identity)
 
     async def end(self) -> None:
         """End the session that is hosted here; beacon and answers are gone when it returns."""

@@ -32,6 +32,10 @@ class PeerRoom:
         self._next: PeerConnection | None = None
         self._arrived = trio.Event()
         self._connected_ms = 0
+        self._hidden: set[str] = set()
+        self._scope = trio.CancelScope()
+        self.ended = trio.Event()
+        """Set once the directory is gone."""
 
     def state(self) -> str:
         """The state of the connection, as RTCPeerConnection names it, or that it is gone."""
@@ -54,13 +58,31 @@ class PeerRoom:
         """The FIFOs."""
         return {"in": self._pipes.in_path, "out": self._pipes.out_path}
 
+    def hide(self, name: str) -> None:
+        """Show a name no more until the next connection."""
+        self._hidden.add(name)
+
+    def is_hidden(self, name: str) -> bool:
+        """Whether a name is hidden."""
+        return name in self._hidden
+
     def take(self, connection: PeerConnection) -> None:
         """Carry this connection from now on, after what is left of the one before."""
         self._next = connection
+        self._hidden.clear()
         self._arrived.set()
 
     async def run(self) -> None:
         """Carry connections until none has come for the time that unread lines are kept."""
+        with self._scope:
+            await self._run()
+
+    async def dismiss(self) -> None:
+        """Keep nothing: what was not read is gone, and the directory when this returns."""
+        self._scope.cancel()
+        await self.ended.wait()
+
+    async def _run(self) -> None:
         try:
             while self._next is not None:
                 self._connection, self._next = self._next, None
@@ -132,9 +154,16 @@ class PeerRooms:
         """A connection is over; its lines end by themselves."""
         await trio.lowlevel.checkpoint()
 
+    async def dismiss(self, identity: bytes) -> None:
+        """Take a peer's directory away; its connection is ended by whoever opened it."""
+        room = self._rooms.get(identity)
+        if room is not None:
+            await room.dismiss()
+
     async def _serve(self, identity: bytes, room: PeerRoom) -> None:
         try:
             await room.run()
         finally:
             del self._rooms[identity]
+            room.ended.set()
             self._on_change()
