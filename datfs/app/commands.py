@@ -203,8 +203,8 @@ class WorldCommands:
             room = self._lobbies.room(key)
             room.join()
             await room.files.ready()
-            await room.offer()
-            status = await room.wait_status({"joined", "full", "refused", "ended"})
+            before = await room.offer()
+            status = await room.wait_status({"joined", "full", "refused", "ended"}, after=before)
             if status is None:
                 raise LobbyEnded("the lobby was left")
             match status.word:
