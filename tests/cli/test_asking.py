@@ -117,3 +117,23 @@ def test_peers_are_a_table(run: Command, daemon: Daemon) -> None:
         "10.77.0.1:3282  ab",
         "[::1]:9         -",
     ]
+
+
+def test_host_says_who_may_join(run: Command, daemon: Daemon, tmp_path: Path) -> None:
+    daemon.answers["host"] = {}
+    keys = tmp_path / "keys"
+    keys.write_text(KEY)
+    run("host", "Foobar", "--friends-only", "--allow", str(keys))
+    asked = {"name": "Foobar", "policy": "friends", "allowed_keys": str(keys)}
+    assert daemon.asked == [("host", asked)]
+    assert run("host", "Foobar", "--allow", str(tmp_path / "nothing")).code == 2
+
+
+def test_ban_and_back(run: Command, daemon: Daemon) -> None:
+    daemon.answers["ban"] = {"identity": KEY, "banned": True}
+    assert run("ban", KEY).out == f"identity: {KEY}\nbanned: yes\n"
+    run("ban", "--lift", KEY)
+    assert daemon.asked == [
+        ("ban", {"url": KEY, "lift": False}),
+        ("ban", {"url": KEY, "lift": True}),
+    ]
