@@ -256,6 +256,7 @@ class _Daemon:
                 lobbies=lobbies,
                 session=session,
                 policies=policies,
+                friends=friends,
             )
             await self._serve_tree(
                 root, room, status, commands.handlers(), lambda: self._part(session, lobbies)

@@ -1,4 +1,4 @@
-"""Verbs that ask the running datfs: status, host, join, ban, wait, events, peers."""
+"""Verbs that ask the running datfs: status, host, join, ban, friends, wait, events, peers."""
 
 from __future__ import annotations
 
@@ -145,6 +145,52 @@ def peers(as_json: bool) -> None:
         return table(rows) if rows else iter(["no peer is connected; `datfs status` tells why"])
 
     show(_client().call("peers"), as_json=as_json, lines=lines)
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog=examples(
+        "datfs friends", "datfs friends add dat://KEY", "datfs friends remove dat://KEY"
+    ),
+)
+@json_option
+@click.pass_context
+def friends(context: click.Context, as_json: bool) -> None:
+    """List your friends, and who of them hosts a session.
+
+    A session whose host gave no sign of life for long is stale.
+    """
+    if context.invoked_subcommand is not None:
+        return
+
+    def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
+        return table([_friend(row) for row in rows]) if rows else iter(["no friends yet"])
+
+    show(_client().call("friends"), as_json=as_json, lines=lines)
+
+
+@friends.command(epilog=examples("datfs friends add dat://KEY"))
+@click.argument("url")
+@json_option
+def add(url: str, as_json: bool) -> None:
+    """Write a friend into me/profile.json, for all who know you to see."""
+    show(_client().call("befriend", {"url": url}), as_json=as_json, lines=outline)
+
+
+@friends.command(epilog=examples("datfs friends remove dat://KEY"))
+@click.argument("url")
+@json_option
+def remove(url: str, as_json: bool) -> None:
+    """Take a friend out of me/profile.json."""
+    answer = _client().call("befriend", {"url": url, "remove": True})
+    show(answer, as_json=as_json, lines=outline)
+
+
+def _friend(row: dict[str, Any]) -> dict[str, Any]:
+    """A friend as a line of the table shows them."""
+    peers = f"{row['peers']} of {row['max_peers']}" if row["hosting"] is not None else None
+    shown = {"name": row["name"], "hosting": row["hosting"], "peers": peers}
+    return {**shown, "state": row.get("state"), "key": row["key"]}
 
 
 def _client() -> ControlClient:

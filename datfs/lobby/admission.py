@@ -193,6 +193,10 @@ class Admission:
             return self._no(join, "this writer was struck off")
         return self._admit(join, address, busy, now)
 
+    def connections_of(self, guest: bytes) -> list[str]:
+        """Return the connections on which a guest has asked, by a signed join."""
+        return [name for name, identity in self._connections.items() if identity == guest]
+
     def connection_closed(self, connection_id: str) -> None:
         """Forget whom a connection brought."""
         self._connections.pop(connection_id, None)

@@ -1,4 +1,4 @@
-"""A guest's side of admission: asks on every connection until the host's record names its writer.
+"""A guest's side of admission: asks on every connection, again and again until it is let in.
 
 The host's side is `admission` and `gate`; the payload is that of `join` (design section 8).
 """
@@ -26,7 +26,8 @@ class AdmissionRequest:
 
     Attributes:
         admitted: whether the host's record names the writer; kept true to it by whoever reads the
-            record. While it is true nothing is sent.
+            record. While it is true one is sent on each new connection and no more, so that the
+            host knows whose it is.
         refused: whether the host has said no to what lies there. While it is true nothing is sent,
             either; when it ends, one is sent at once.
     """
@@ -86,11 +87,11 @@ class AdmissionRequest:
             with trio.move_on_after(JOIN_INTERVAL_S):
                 await self._again.wait()
             self._again = trio.Event()
-            for connection in self._connections:
+            for connection in () if self.admitted else self._connections:
                 await self._ask(connection)
 
     async def _ask(self, connection: LobbyConnection) -> None:
-        if self.admitted or self._refused:
+        if self._refused:
             return
         try:
             join = make_join(

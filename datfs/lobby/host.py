@@ -236,6 +236,10 @@ class Host(Generic[PeerT]):
             await self._gate.enforce_policy()
             await self._inbox_send.send(_PolicyChanged())
 
+    def connections_of(self, guest: bytes) -> list[str]:
+        """Return the lobby's connections on which a join has named this guest."""
+        return [] if self._admission is None else self._admission.connections_of(guest)
+
     async def kick(self, guest: bytes) -> None:
         """Close a guest's connection; it may come back after a minute, with a new offer."""
         await self._inbox_send.send(_Kicked(guest))

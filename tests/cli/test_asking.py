@@ -137,3 +137,24 @@ def test_ban_and_back(run: Command, daemon: Daemon) -> None:
         ("ban", {"url": KEY, "lift": False}),
         ("ban", {"url": KEY, "lift": True}),
     ]
+
+
+def test_friends_as_a_table_and_as_json(run: Command, daemon: Daemon) -> None:
+    hosting = {"hosting": "Foobar", "peers": 1, "max_peers": 8, "state": "stale"}
+    rows = [{"name": "Ada", "key": KEY, **hosting}, {"name": "Eve", "key": KEY, "hosting": None}]
+    daemon.answers["friends"] = rows
+    assert [line.split() for line in run("friends").out.splitlines()[1:]] == [
+        ["Ada", "Foobar", "1", "of", "8", "stale", KEY],
+        ["Eve", "-", "-", "-", KEY],
+    ]
+    assert json.loads(run("friends", "--json").out) == rows
+
+
+def test_friends_are_added_and_removed(run: Command, daemon: Daemon) -> None:
+    daemon.answers["befriend"] = {"identity": KEY, "friend": True}
+    assert run("friends", "add", KEY).out == f"identity: {KEY}\nfriend: yes\n"
+    run("friends", "remove", KEY)
+    assert daemon.asked == [
+        ("befriend", {"url": KEY}),
+        ("befriend", {"url": KEY, "remove": True}),
+    ]

@@ -88,6 +88,7 @@ class LobbyRoom:
             parts.nursery,
             parts.events,
             parts.on_change,
+            self._session_data,
         )
         self._events = _LobbyEvents(parts.events, key)
         self._host: Host[PeerConnection] | None = None
@@ -402,6 +403,13 @@ class LobbyRoom:
         self._status_changed.set()
         self._status_changed = trio.Event()
         self._parts.on_change()
+
+    def _session_data(self, identity: bytes) -> bytes | None:
+        """What a guest said last where it asked to be let in; None if it is not connected."""
+        asked = set() if self._host is None else set(self._host.connections_of(identity))
+        topic = self._parts.archives.membership(self.key).topic
+        said = [peer.session_data.latest for peer in topic.peers if peer.id in asked]
+        return said[-1] if said else None
 
     def _writer_usage(self, key: bytes) -> WriterUsage | None:
         archive = self.files.writer(key)

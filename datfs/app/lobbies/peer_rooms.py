@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 class PeerRoom:
     """One peer of a lobby, for as long as its directory is shown."""
 
-    def __init__(self, pipes: PeerPipes) -> None:
+    def __init__(self, pipes: PeerPipes, said: Callable[[], bytes | None]) -> None:
         self._pipes = pipes
+        self._said = said
         self._connection: PeerConnection | None = None
         self._next: PeerConnection | None = None
         self._arrived = trio.Event()
@@ -51,8 +53,8 @@ class PeerRoom:
         return {"state": self.state(), "connected_since": self._connected_ms, **counters}
 
     def session_data(self) -> bytes | None:
-        """No join names a peer of this lobby on a replication connection yet."""
-        return None
+        """What the peer said last on the connection on which its join came (DEP-0006)."""
+        return self._said()
 
     def pipes(self) -> Mapping[str, Path]:
         """The FIFOs."""
@@ -112,6 +114,7 @@ class PeerRooms:
         nursery: for the tasks that carry lines.
         events: told if carrying lines fails.
         on_change: called when a peer's directory came or went.
+        said: what a peer said by session data; None where no join names it.
     """
 
     def __init__(
@@ -120,11 +123,13 @@ class PeerRooms:
         nursery: trio.Nursery,
         events: EventLog,
         on_change: Callable[[], None],
+        said: Callable[[bytes], bytes | None],
     ) -> None:
         self._folder = folder
         self._events = events
         self._nursery = nursery
         self._on_change = on_change
+        self._said = said
         self._rooms: dict[bytes, PeerRoom] = {}
 
     def identities(self) -> Iterable[bytes]:
@@ -140,7 +145,8 @@ class PeerRooms:
         await trio.lowlevel.checkpoint()
         room = self._rooms.get(identity)
         if room is None:
-            room = PeerRoom(PeerPipes(self._folder / identity.hex()))
+            pipes = PeerPipes(self._folder / identity.hex())
+            room = PeerRoom(pipes, partial(self._said, identity))
             self._rooms[identity] = room
             room.take(peer)
             self._nursery.start_soon(
