@@ -245,6 +245,7 @@ class _Daemon:
             nursery.start_soon(contained, events, "the session", session.run, me)
             nursery.start_soon(contained, events, "friends", friends.run)
             nursery.start_soon(contained, events, "policies", policies.run, lobbies)
+            nursery.start_soon(contained, events, "clearing", self._archives.clearing.run)
             await self._return_to_lobbies(lobbies)
             status = self._status(key, session)
             world = World(me, self._archives, friends, lobbies, status)
