@@ -58,6 +58,7 @@ missing_packages() {
     command -v nsenter >/dev/null || echo util-linux
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
+    command -v chromium >/dev/null || echo chromium
   fi
 }
 

@@ -22,6 +22,7 @@ from datfs.hyperdrive.archive import Archive
 from datfs.hyperdrive.folder import METADATA_FOLDER, open_folder, raw_storage
 from datfs.staging.rules import NoRules
 from datfs.swarm.archive_replica import ArchiveReplica
+from datfs.swarm.clearing import Clearing
 from datfs.swarm.topic import Topic
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Archives:
         self._events = events
         self._on_change = on_change
         self._open_files = OpenFiles(OPEN_FILES)
+        self.clearing = Clearing()
         self.own: dict[bytes, OwnArchive] = {}
         self.foreign: dict[bytes, ArchiveReplica] = {}
         self._memberships: dict[bytes, Membership] = {}

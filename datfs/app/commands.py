@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from datfs.app.events import GAP
-from datfs.app.identity_rules import SESSION_PATH
+from datfs.app.identity_rules import PROFILE_PATH, SESSION_PATH
+from datfs.app.lobbies.policies import PolicyChoice
 from datfs.app.own_archive import commit_everything
 from datfs.encoding.dat_url import parse_dat_url
 from datfs.errors import (
     DatfsError,
+    EntryMissing,
     InvalidDocument,
     LobbyEnded,
     LobbyRefused,
     Timeout,
 )
 from datfs.fs.node import Directory, Link
+from datfs.identity.profile import with_friend, without_friend
 from datfs.identity.session import parse_session
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from datfs.app.archives import Archives
     from datfs.app.control import Params
     from datfs.app.events import EventLog
+    from datfs.app.friends import Friends
+    from datfs.app.lobbies.policies import Policies
     from datfs.app.own_archive import OwnArchive
     from datfs.app.session_service import SessionService
     from datfs.app.status import Status
@@ -156,7 +161,7 @@ def _resolve(parts: list[str]) -> str:
 
 
 class WorldCommands:
-    """Verbs of a mounted world: host and join."""
+    """Verbs of a mounted world: host, join, ban, friends."""
 
     def __init__(
         self,
@@ -165,15 +170,25 @@ class WorldCommands:
         archives: Archives,
         lobbies: Lobbies,
         session: SessionService,
+        policies: Policies,
+        friends: Friends,
     ) -> None:
         self._me = me
         self._archives = archives
         self._lobbies = lobbies
         self._session = session
+        self._policies = policies
+        self._friends = friends
 
     def handlers(self) -> Mapping[str, Any]:
         """The handlers by verb."""
-        return {"host": self.host, "join": self.join}
+        return {
+            "host": self.host,
+            "join": self.join,
+            "ban": self.ban,
+            "friends": self.friends,
+            "befriend": self.befriend,
+        }
 
     async def host(self, params: Params) -> dict[str, Any]:
         """Write session.json, complete, and give it back."""
@@ -181,6 +196,9 @@ class WorldCommands:
         session = self._session.complete_request(json.dumps(asked).encode())
         if params.get("plain_offers") is False:
             self._session.take_sealed_offers_only(session.url.key)
+        if "policy" in params or "allowed_keys" in params:
+            choice = PolicyChoice.of(params.get("policy"), params.get("allowed_keys"))
+            self._policies.choose(session.url.key, choice)
         await self._me.write(SESSION_PATH, session.encode())
         answer: dict[str, Any] = json.loads(session.encode())
         return answer
@@ -198,17 +216,48 @@ class WorldCommands:
             room = self._lobbies.room(key)
             room.join()
             await room.files.ready()
-            await room.offer()
-            status = await room.wait_status({"joined", "full", "refused", "ended"})
+            before = await room.offer()
+            status = await room.wait_status({"joined", "full", "refused", "ended"}, after=before)
             if status is None:
                 raise LobbyEnded("the lobby was left")
             match status.word:
                 case "full" | "refused":
-                    raise LobbyRefused(f"the host did not let us in, {status}")
+                    raise LobbyRefused(f"the host did not let us in: {status.reason}")
                 case "ended":
                     raise LobbyEnded(f"the session is over: {status.reason}")
             return {"lobby": key.hex(), "state": str(status)}
         raise Timeout(f"the host did not let us in within {timeout_s:g} s; see lobby/KEY/state")
+
+    async def ban(self, params: Params) -> dict[str, Any]:
+        """Let an identity into no session of ours any more, or again."""
+        identity = parse_dat_url(str(params["url"])).key
+        if params.get("lift"):
+            self._policies.lift_ban(identity)
+        else:
+            self._policies.ban(identity)
+        await self._policies.apply(self._lobbies)
+        return {"identity": identity.hex(), "banned": not params.get("lift")}
+
+    async def friends(self, _params: Params) -> list[dict[str, object]]:
+        """Who our friends are, and who of them hosts."""
+        await trio.lowlevel.checkpoint()
+        return self._friends.rows()
+
+    async def befriend(self, params: Params) -> dict[str, Any]:
+        """Write a friend into profile.json, or out of it.
+
+        Raises:
+            InvalidDocument: profile.json has a mistake.
+        """
+        key = parse_dat_url(str(params["url"])).key
+        change = without_friend if params.get("remove") else with_friend
+        data = self._me.read(PROFILE_PATH)
+        if data is None:
+            raise EntryMissing("me/profile.json is gone; write one with your name in it")
+        changed = change(data, key)
+        if changed != data:
+            await self._me.write(PROFILE_PATH, changed)
+        return {"identity": key.hex(), "friend": not params.get("remove")}
 
     async def _lobby_key(self, key: bytes) -> bytes:
         """The lobby itself, or that of the session which this identity hosts."""

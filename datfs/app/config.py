@@ -90,6 +90,15 @@ def _text(value: object) -> str:
     return value
 
 
+def _one_of(*words: str) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return str(value)
+
+    return parse
+
+
 def _texts(value: object) -> tuple[str, ...]:
     """A list in the file; in an option, where a comma separates options, separated by spaces."""
     parts = value.split() if isinstance(value, str) else value
@@ -132,6 +141,8 @@ class Config:
     keep_session: bool = _setting(False, _switch)  # unmounting leaves the session open
     plain_offers: bool = _setting(True, _switch)  # take offers of guests who do not seal
     allow_unproven: bool = _setting(False, _switch)  # offer to hosts without a proof
+    policy: str | None = _setting(None, _one_of("anyone", "friends", "listed"))  # who may join
+    allowed_keys: str | None = _setting(None, _text)  # file of those who may; others if policy says
     stun: tuple[str, ...] = _setting((), _texts)  # URLs, such as stun:stun.example.org:3478
     turn: tuple[str, ...] = _setting((), _texts)  # URLs, such as turn:user:secret@example.org:3478
 

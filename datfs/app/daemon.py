@@ -38,6 +38,7 @@ from datfs.app.identity_rules import IdentityRules
 from datfs.app.identity_store import create_identity, default_name, load_identity
 from datfs.app.lobbies.lobby_room import LobbyParts
 from datfs.app.lobbies.lobby_secrets import LobbySecrets
+from datfs.app.lobbies.policies import Policies
 from datfs.app.own_archive import commit_everything
 from datfs.app.own_keys import own_key_pair
 from datfs.app.session_service import SessionService
@@ -213,10 +214,12 @@ class _Daemon:
         self._archives.forget_empty()
         key = load_identity(home)
         assert key is not None
+        policies = Policies(home, self._config, events, lambda: friends.keys)
         session = SessionService(
             home,
             self._archives,
             lambda key: lobbies.room(key),
+            policies,
             events,
             heartbeat_s=self._config.heartbeat_s,
             plain_offers=self._config.plain_offers,
@@ -244,13 +247,20 @@ class _Daemon:
             await session.begin(me)
             nursery.start_soon(contained, events, "the session", session.run, me)
             nursery.start_soon(contained, events, "friends", friends.run)
+            nursery.start_soon(contained, events, "policies", policies.run, lobbies)
+            nursery.start_soon(contained, events, "clearing", self._archives.clearing.run)
             await self._return_to_lobbies(lobbies)
             status = self._status(key, session)
             world = World(me, self._archives, friends, lobbies, status)
             room = WaitingRoom()
             root = world_tree(world, room=room, deadlines=self._deadlines())
             commands = WorldCommands(
-                me=me, archives=self._archives, lobbies=lobbies, session=session
+                me=me,
+                archives=self._archives,
+                lobbies=lobbies,
+                session=session,
+                policies=policies,
+                friends=friends,
             )
             await self._serve_tree(
                 root, room, status, commands.handlers(), lambda: self._part(session, lobbies)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datfs.app.archives import Archives
     from datfs.app.events import EventLog
     from datfs.app.lobbies.lobby_room import LobbyRoom
+    from datfs.app.lobbies.policies import Policies
     from datfs.app.own_archive import OwnArchive
     from datfs.hyperdrive.entry import Change
     from datfs.store.home import Home
@@ -55,6 +56,7 @@ class SessionService:
         home: the store, for the session's secrets.
         archives: makes and opens lobby archives.
         room: gives the lobby of a key.
+        policies: whom sessions let in.
         events: the log.
         heartbeat_s: seconds between two updates of session.json.
         plain_offers: whether offers of software that does not seal are taken.
@@ -65,6 +67,7 @@ class SessionService:
         home: Home,
         archives: Archives,
         room: Callable[[bytes], LobbyRoom],
+        policies: Policies,
         events: EventLog,
         *,
         heartbeat_s: float,
@@ -73,6 +76,7 @@ class SessionService:
         self._home = home
         self._archives = archives
         self._room = room
+        self._policies = policies
         self._events = events
         interval_s = min(heartbeat_s, HeartbeatOptions().peers_interval_s)
         self._options = HeartbeatOptions(interval_s=heartbeat_s, peers_interval_s=interval_s)
@@ -229,6 +233,7 @@ class SessionService:
         room = self._room(key)
         await room.host(
             max_peers=session.max_peers,
+            policy=self._policies.policy(key),
             certificate=secrets.certificate(),
             sealing=self._sealing,
             peers_changed=self._peers_changed,
@@ -247,6 +252,7 @@ class SessionService:
         await hosting.room.end()
         self._peers = 0
         LobbySecrets(self._home, hosting.room.key).delete()
+        self._policies.forget(hosting.room.key)
         self._events.append("session-ended", reason=reason)
 
     async def _beat(self, me: OwnArchive) -> None:

@@ -93,6 +93,10 @@ class Lobbies:
         """The lobbies that are hosted or joined."""
         return [key for key, room in self._rooms.items() if room.is_active]
 
+    def hosted(self) -> list[LobbyRoom]:
+        """The lobbies that are hosted now."""
+        return [room for room in self._rooms.values() if room.is_hosting]
+
     def archive_changed(self, key: bytes, changes: Sequence[Change]) -> None:
         """Somebody's archive has a new version; it may be a lobby's or one of its guests'."""
         for room in self._rooms.values():

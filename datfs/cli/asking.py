@@ -1,4 +1,4 @@
-"""Verbs that ask the running datfs: status, host, join, wait, events, peers."""
+"""Verbs that ask the running datfs: status, host, join, ban, friends, wait, events, peers."""
 
 from __future__ import annotations
 
@@ -27,23 +27,45 @@ def status(as_json: bool) -> None:
     show(_client().call("status"), as_json=as_json, lines=outline)
 
 
-@click.command(epilog=examples("datfs host Foobar --max-peers 8"))
+@click.command(
+    epilog=examples("datfs host Foobar --max-peers 8", "datfs host Foobar --friends-only")
+)
 @click.argument("name")
 @click.option(
     "--max-peers", type=click.IntRange(min=1), metavar="N", help="How many may be connected."
 )
 @click.option("--no-plain", is_flag=True, help="Refuse offers that are not sealed.")
+@click.option("--friends-only", is_flag=True, help="Let only friends in, and those of --allow.")
+@click.option(
+    "--allow",
+    "allowed_keys",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+    metavar="FILE",
+    help="Let those in whose keys stand in this file, a line each.",
+)
 @json_option
-def host(name: str, max_peers: int | None, no_plain: bool, as_json: bool) -> None:
+def host(
+    name: str,
+    max_peers: int | None,
+    no_plain: bool,
+    friends_only: bool,
+    allowed_keys: str | None,
+    as_json: bool,
+) -> None:
     """Host a session: writes me/session.json and opens its lobby.
 
-    Removing me/session.json ends it.
+    Removing me/session.json ends it. Anyone may join unless the options or the settings say
+    otherwise.
     """
     params: dict[str, Any] = {"name": name}
     if max_peers is not None:
         params["max_peers"] = max_peers
     if no_plain:
         params["plain_offers"] = False
+    if friends_only:
+        params["policy"] = "friends"
+    if allowed_keys is not None:
+        params["allowed_keys"] = allowed_keys
     show(_client().call("host", params), as_json=as_json, lines=outline)
 
 
@@ -55,6 +77,19 @@ def join(url: str, timeout_s: float, as_json: bool) -> None:
     """Join the session whose lobby has this URL: its host learns your identity."""
     params = {"url": url, "timeout_s": timeout_s}
     answer = _client().call("join", params, timeout_s + MARGIN_S)
+    show(answer, as_json=as_json, lines=outline)
+
+
+@click.command(epilog=examples("datfs ban dat://KEY", "datfs ban --lift dat://KEY"))
+@click.argument("url")
+@click.option("--lift", is_flag=True, help="Take the ban back.")
+@json_option
+def ban(url: str, lift: bool, as_json: bool) -> None:
+    """Keep an identity out of your sessions; if it is connected, that ends.
+
+    The bans are lines of the file `banned` in the store.
+    """
+    answer = _client().call("ban", {"url": url, "lift": lift})
     show(answer, as_json=as_json, lines=outline)
 
 
@@ -114,6 +149,52 @@ def peers(as_json: bool) -> None:
         return table(rows) if rows else iter(["no peer is connected; `datfs status` tells why"])
 
     show(_client().call("peers"), as_json=as_json, lines=lines)
+
+
+@click.group(
+    invoke_without_command=True,
+    epilog=examples(
+        "datfs friends", "datfs friends add dat://KEY", "datfs friends remove dat://KEY"
+    ),
+)
+@json_option
+@click.pass_context
+def friends(context: click.Context, as_json: bool) -> None:
+    """List your friends, and who of them hosts a session.
+
+    A session whose host gave no sign of life for long is stale.
+    """
+    if context.invoked_subcommand is not None:
+        return
+
+    def lines(rows: list[dict[str, Any]]) -> Iterator[str]:
+        return table([_friend(row) for row in rows]) if rows else iter(["no friends yet"])
+
+    show(_client().call("friends"), as_json=as_json, lines=lines)
+
+
+@friends.command(epilog=examples("datfs friends add dat://KEY"))
+@click.argument("url")
+@json_option
+def add(url: str, as_json: bool) -> None:
+    """Write a friend into me/profile.json, for all who know you to see."""
+    show(_client().call("befriend", {"url": url}), as_json=as_json, lines=outline)
+
+
+@friends.command(epilog=examples("datfs friends remove dat://KEY"))
+@click.argument("url")
+@json_option
+def remove(url: str, as_json: bool) -> None:
+    """Take a friend out of me/profile.json."""
+    answer = _client().call("befriend", {"url": url, "remove": True})
+    show(answer, as_json=as_json, lines=outline)
+
+
+def _friend(row: dict[str, Any]) -> dict[str, Any]:
+    """A friend as a line of the table shows them."""
+    peers = f"{row['peers']} of {row['max_peers']}" if row["hosting"] is not None else None
+    shown = {"name": row["name"], "hosting": row["hosting"], "peers": peers}
+    return {**shown, "state": row.get("state"), "key": row["key"]}
 
 
 def _client() -> ControlClient:

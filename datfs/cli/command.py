@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 import datfs
-from datfs.cli.asking import events, host, join, peers, status, wait
+from datfs.cli.asking import ban, events, friends, host, join, peers, status, wait
 from datfs.cli.mounting import init, mount, umount
 from datfs.cli.options import examples
 from datfs.errors import DatfsError
@@ -49,7 +49,7 @@ def cli() -> None:
     """Mount Dat archives as directories, and meet people through files in them."""
 
 
-for command in (mount, umount, init, status, host, join, wait, events, peers):
+for command in (mount, umount, init, status, host, join, ban, friends, wait, events, peers):
     cli.add_command(command)
 
 

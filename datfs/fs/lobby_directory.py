@@ -184,9 +184,7 @@ class LobbyTop(UnionDirectory):
         self._own: dict[str, Node] = {
             "new-offer": ComputedFile(own.child("new-offer"), lobby.new_offer),
             "state": TextFile(own.child("state"), lambda: f"{lobby.state()}\n".encode()),
-            "peers": ComputedDirectory(
-                own.child("peers"), partial(_peers, own.child("peers"), lobby)
-            ),
+            "peers": PeersDirectory(own.child("peers"), lobby),
         }
 
     async def ready(self) -> None:
@@ -211,21 +209,55 @@ class LobbyTop(UnionDirectory):
         return super()._writer(name)
 
 
-def _peers(here: Identity, lobby: LobbyView) -> Mapping[str, Node]:
-    """`peers/`: a directory for each peer of the lobby."""
-    nodes: dict[str, Node] = {}
-    for key in lobby.peers():
-        peer = lobby.peer(key)
-        if peer is not None:
-            name = key.hex()
-            nodes[name] = ComputedDirectory(
-                here.child(name), partial(_peer_files, here.child(name), name, peer)
-            )
-    return nodes
+class PeersDirectory(ComputedDirectory):
+    """`peers/`: a directory for each peer of the lobby; `rm -r` parts from one."""
+
+    __slots__ = ("_lobby",)
+
+    def __init__(self, identity: Identity, lobby: LobbyView) -> None:
+        super().__init__(identity, self._peers)
+        self._lobby = lobby
+
+    def attributes(self) -> Attributes:
+        """The mounter may remove peers."""
+        return Attributes(mode=stat.S_IFDIR | 0o755)
+
+    async def rmdir(self, name: str) -> None:
+        """Parts from a peer, whatever its directory still shows."""
+        if await self.lookup(name) is None:
+            refuse(errno.ENOENT, name)
+        await self._lobby.dismiss(bytes.fromhex(name))
+
+    def _peers(self) -> Mapping[str, Node]:
+        peers = ((key.hex(), self._lobby.peer(key)) for key in self._lobby.peers())
+        return {
+            name: PeerDirectory(self.identity.child(name), name, peer)
+            for name, peer in peers
+            if peer is not None
+        }
+
+
+class PeerDirectory(ComputedDirectory):
+    """`peers/HASH/`: what is known of a peer, and the pipes of its channel as links."""
+
+    __slots__ = ("_peer",)
+
+    def __init__(self, identity: Identity, name: str, peer: PeerView) -> None:
+        super().__init__(identity, partial(_peer_files, identity, name, peer))
+        self._peer = peer
+
+    def attributes(self) -> Attributes:
+        """The mounter may remove what is in it, on the way to removing it."""
+        return Attributes(mode=stat.S_IFDIR | 0o755)
+
+    async def unlink(self, name: str) -> None:
+        """Hides a name: `rm -r` removes a directory's files before it."""
+        if await self.lookup(name) is None:
+            refuse(errno.ENOENT, name)
+        self._peer.hide(name)
 
 
 def _peer_files(here: Identity, name: str, peer: PeerView) -> Mapping[str, Node]:
-    """`peers/HASH/`: what is known of a peer, and the pipes of its channel as links."""
     nodes: dict[str, Node] = {
         "state": TextFile(here.child("state"), lambda: f"{peer.state()}\n".encode()),
         "stats.json": TextFile(here.child("stats.json"), lambda: as_json(peer.stats())),
@@ -237,4 +269,4 @@ def _peer_files(here: Identity, name: str, peer: PeerView) -> Mapping[str, Node]
         )
     for pipe, path in peer.pipes().items():
         nodes[pipe] = Link(here.child(pipe), str(path))
-    return nodes
+    return {name: node for name, node in nodes.items() if not peer.is_hidden(name)}

@@ -59,6 +59,12 @@ class PeerView(Protocol):
     def pipes(self) -> Mapping[str, Path]:
         """The FIFOs of the channel by the names they are shown under: `in`, `out`."""
 
+    def hide(self, name: str) -> None:
+        """Shows a name no more until the peer connects anew, as `rm -r` wants it."""
+
+    def is_hidden(self, name: str) -> bool:
+        """Whether a name is hidden."""
+
 
 class LobbyView(Protocol):
     """The signal directory of one session: the union of the archives of those who take part.
@@ -104,6 +110,9 @@ class LobbyView(Protocol):
 
     def peer(self, identity: bytes) -> PeerView | None:
         """One of these peers."""
+
+    async def dismiss(self, identity: bytes) -> None:
+        """Parts from a peer; its directory is gone when this returns."""
 
 
 class SessionDataView(Protocol):

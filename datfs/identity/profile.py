@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from datfs.encoding.dat_url import DatUrl, parse_dat_url
 from datfs.errors import InvalidUrl
 from datfs.identity.document import Document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROFILE_NAME: Final = "profile.json"
 
@@ -39,6 +42,28 @@ class Profile:
         return f"{json.dumps(fields, indent=2, ensure_ascii=False)}\n".encode()
 
 
+def with_friend(data: bytes, key: bytes) -> bytes:
+    """Return a profile.json with one friend more; what else was written there stays.
+
+    Raises:
+        InvalidDocument: it has a mistake, which is for its writer to mend.
+    """
+    if key in parse_profile(data).friends:
+        return data
+    return _with_friends(data, lambda urls: [*urls, str(DatUrl(key=key))])
+
+
+def without_friend(data: bytes, key: bytes) -> bytes:
+    """Return a profile.json without a friend; what else was written there stays.
+
+    Raises:
+        InvalidDocument: it has a mistake, which is for its writer to mend.
+    """
+    if key not in parse_profile(data).friends:
+        return data
+    return _with_friends(data, lambda urls: [url for url in urls if parse_dat_url(url).key != key])
+
+
 def parse_profile(data: bytes) -> Profile:
     """Read profile.json, one's own or somebody else's. Fields it does not know are left alone.
 
@@ -57,3 +82,10 @@ def parse_profile(data: bytes) -> Profile:
         created_ms=document.integer("created", minimum=0),
         friends=tuple(friends),
     )
+
+
+def _with_friends(data: bytes, change: Callable[[list[str]], list[str]]) -> bytes:
+    """Change the list of a profile.json that is known to have no mistake."""
+    fields = json.loads(data.decode("utf-8-sig"))
+    fields["friends"] = change(fields.get("friends", []))
+    return f"{json.dumps(fields, indent=2, ensure_ascii=False)}\n".encode()

@@ -1,26 +1,25 @@
 """Which guests may write in a lobby: the host's side of joining (design section 8, "Limits").
 
 Pure: a join comes in with its connection and the time, a verdict goes out. What the records
-`.writers/HASH` say is the memory; whoever holds an `Admission` writes them as it is told. Besides
-room there is one policy, anyone; others are a further check in `consider`.
+`.writers/HASH` say is the memory; whoever holds an `Admission` writes them as it is told. Who is
+wanted at all is said in `policy`.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from datfs.errors import EncodingError
 from datfs.lobby.join import parse_join
+from datfs.lobby.policy import FULL, Policy
+from datfs.lobby.rate_window import RateWindow
 from datfs.lobby.writers import WriterRecord, WriterState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from datfs.lobby.join import Join
-
-RATE_WINDOW_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +87,13 @@ class NotAdmitted:
     Attributes:
         guest: its identity key, None if the payload is none of a guest.
         reason: a sentence.
+        told: what the guest is to read in its answer file; None if it is told nothing, because it
+            sees its record, or asks too often, or is none.
     """
 
     guest: bytes | None
     reason: str
+    told: str | None = None
 
 
 Verdict = Admitted | AlreadyAdmitted | NotAdmitted
@@ -108,6 +110,7 @@ class Admission:
         max_peers: int,
         records: Mapping[bytes, WriterRecord],
         limits: AdmissionLimits,
+        policy: Policy | None = None,
     ) -> None:
         """Begin with the records that the lobby holds.
 
@@ -117,7 +120,9 @@ class Admission:
             max_peers: of the session.
             records: by identity key.
             limits: see there.
+            policy: who is wanted; anyone if it is not given.
         """
+        self.policy = policy or Policy()
         self._lobby_key = lobby_key
         self._receiver_id = receiver_id
         self._limits = limits
@@ -125,7 +130,8 @@ class Admission:
         self._records = dict(records)
         self._guest_of = {record.writer: guest for guest, record in records.items()}
         self._connections: dict[str, bytes] = {}
-        self._admitted: deque[tuple[float, str]] = deque()
+        self._admitted = RateWindow(per_address=limits.per_address, in_all=limits.in_all)
+        self._told = RateWindow(per_address=limits.per_address, in_all=limits.in_all)
 
     def set_max_peers(self, max_peers: int) -> None:
         """Change how many guests may be heard at once, by the session's places."""
@@ -139,6 +145,12 @@ class Admission:
             for guest, record in self._records.items()
             if record.state is WriterState.LIVE
         }
+
+    @property
+    def unwanted(self) -> dict[bytes, str]:
+        """The guests that are heard and that the policy does not want, each with the reason."""
+        refusals = ((guest, self.policy.refusal(guest)) for guest in self.live)
+        return {guest: reason for guest, reason in refusals if reason is not None}
 
     def consider(
         self,
@@ -167,6 +179,9 @@ class Admission:
             return NotAdmitted(guest=None, reason="the signature is not that of the identity")
         if self._connections.setdefault(connection_id, join.identity) != join.identity:
             return self._no(join, "this connection has brought another identity")
+        unwanted = self.policy.refusal(join.identity)
+        if unwanted is not None:
+            return self._refuse(join, unwanted, unwanted, address, now)
         record = self._records.get(join.identity)
         if record is not None and record.writer != join.writer:
             return self._no(join, "this identity has another writer; it can only use that one")
@@ -178,6 +193,10 @@ class Admission:
             return self._no(join, "this writer was struck off")
         return self._admit(join, address, busy, now)
 
+    def connections_of(self, guest: bytes) -> list[str]:
+        """Return the connections on which a guest has asked, by a signed join."""
+        return [name for name, identity in self._connections.items() if identity == guest]
+
     def connection_closed(self, connection_id: str) -> None:
         """Forget whom a connection brought."""
         self._connections.pop(connection_id, None)
@@ -187,25 +206,26 @@ class Admission:
         limits = self._limits
         return usage.byte_length > limits.byte_length or usage.entries > limits.entries
 
+    def retire(self, guest: bytes) -> WriterRecord:
+        """Hear a guest no more until it asks again; returns the record to be written."""
+        return self._set(guest, WriterRecord(self._records[guest].writer, WriterState.RETIRED))
+
     def strike_off(self, guest: bytes) -> WriterRecord:
         """Hear a guest's writer never again; returns the record to be written."""
         return self._set(guest, WriterRecord(self._records[guest].writer, WriterState.STRUCK))
 
     def _admit(self, join: Join, address: str, busy: Collection[bytes], now: float) -> Verdict:
-        while self._admitted and self._admitted[0][0] <= now - RATE_WINDOW_S:
-            self._admitted.popleft()
-        if len(self._admitted) >= self._limits.in_all:
-            return self._no(join, "too many guests have joined within a minute")
-        if sum(of == address for _, of in self._admitted) >= self._limits.per_address:
-            return self._no(join, "too many guests have joined from this address within a minute")
+        excess = self._admitted.excess(address, now)
+        if excess is not None:
+            return self._no(join, f"too many guests have joined {excess}")
         retired = None
         live = self.live
         if len(live) >= self._live_limit:
             idle = next((guest for guest in live if guest not in busy), None)
             if idle is None:
-                return self._no(join, "the lobby is full")
-            retired = (idle, self._set(idle, WriterRecord(live[idle], WriterState.RETIRED)))
-        self._admitted.append((now, address))
+                return self._refuse(join, "the lobby is full", FULL, address, now)
+            retired = (idle, self.retire(idle))
+        self._admitted.add(address, now)
         self._guest_of[join.writer] = join.identity
         record = self._set(join.identity, WriterRecord(join.writer))
         return Admitted(guest=join.identity, record=record, retired=retired)
@@ -214,6 +234,13 @@ class Admission:
         self._records.pop(guest, None)
         self._records[guest] = record
         return record
+
+    def _refuse(self, join: Join, reason: str, told: str, address: str, now: float) -> NotAdmitted:
+        """Refuse a guest and let it know, as often as guests may be let in from there."""
+        if self._told.excess(address, now) is not None:
+            return self._no(join, reason)
+        self._told.add(address, now)
+        return NotAdmitted(guest=join.identity, reason=reason, told=told)
 
     @staticmethod
     def _no(join: Join, reason: str) -> NotAdmitted:

@@ -1,4 +1,4 @@
-"""A guest's side of admission: asks on every connection until the host's record names its writer.
+"""A guest's side of admission: asks on every connection, again and again until it is let in.
 
 The host's side is `admission` and `gate`; the payload is that of `join` (design section 8).
 """
@@ -26,7 +26,10 @@ class AdmissionRequest:
 
     Attributes:
         admitted: whether the host's record names the writer; kept true to it by whoever reads the
-            record. While it is true nothing is sent.
+            record. While it is true one is sent on each new connection and no more, so that the
+            host knows whose it is.
+        refused: whether the host has said no to what lies there. While it is true nothing is sent,
+            either; when it ends, one is sent at once.
     """
 
     def __init__(
@@ -48,12 +51,25 @@ class AdmissionRequest:
             events: the log.
         """
         self.admitted = False
+        self._refused = False
+        self._again = trio.Event()
         self._identity = identity
         self._writer = writer
         self._lobby_key = lobby_key
         self._joins = joins
         self._events = events
         self._connections: Sequence[LobbyConnection] = ()
+
+    @property
+    def refused(self) -> bool:
+        """See the class."""
+        return self._refused
+
+    @refused.setter
+    def refused(self, refused: bool) -> None:
+        if self._refused and not refused:
+            self._again.set()
+        self._refused = refused
 
     async def run(self) -> None:
         """Ask at once on every new connection and every ten seconds on all, until cancelled."""
@@ -68,12 +84,14 @@ class AdmissionRequest:
 
     async def _ask_again(self) -> None:
         while True:
-            await trio.sleep(JOIN_INTERVAL_S)
-            for connection in self._connections:
+            with trio.move_on_after(JOIN_INTERVAL_S):
+                await self._again.wait()
+            self._again = trio.Event()
+            for connection in () if self.admitted else self._connections:
                 await self._ask(connection)
 
     async def _ask(self, connection: LobbyConnection) -> None:
-        if self.admitted:
+        if self._refused:
             return
         try:
             join = make_join(

@@ -60,6 +60,7 @@ class Gate:
         writer_usage: Callable[[bytes], WriterUsage | None],
         busy: Callable[[], Collection[bytes]],
         struck_off: Callable[[bytes], Awaitable[None]],
+        turned_away: Callable[[bytes, str], Awaitable[None]],
     ) -> None:
         """Put the parts together.
 
@@ -71,6 +72,7 @@ class Gate:
             writer_usage: tells how much a writer archive holds by its key, None if not known.
             busy: tells which guests have an offer or a channel.
             struck_off: told of a guest whose writer is heard no more.
+            turned_away: told of a guest that is not wanted and should know why.
         """
         self._admission = admission
         self._files = files
@@ -79,12 +81,20 @@ class Gate:
         self._writer_usage = writer_usage
         self._busy = busy
         self._struck_off = struck_off
+        self._turned_away = turned_away
 
     async def run(self) -> None:
         """Serve until cancelled."""
+        await self.enforce_policy()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._hear_joins)
             nursery.start_soon(self._watch_quotas)
+
+    async def enforce_policy(self) -> None:
+        """Hear no more of guests that were let in and that the policy does not want."""
+        for guest, reason in self._admission.unwanted.items():
+            await self._write(guest, self._admission.retire(guest))
+            await self._turned_away(guest, reason)
 
     async def _hear_joins(self) -> None:
         async for received in self._joins.joins():
@@ -109,13 +119,15 @@ class Gate:
                 self._events.append("join", guest=guest.hex(), address=received.address)
             case AlreadyAdmitted():
                 pass
-            case NotAdmitted(guest=unwanted, reason=reason):
+            case NotAdmitted(guest=unwanted, reason=reason, told=told):
                 self._events.append(
                     "join-refused",
                     guest=None if unwanted is None else unwanted.hex(),
                     address=received.address,
                     reason=reason,
                 )
+                if unwanted is not None and told is not None:
+                    await self._turned_away(unwanted, told)
 
     async def _watch_quotas(self) -> None:
         while True:

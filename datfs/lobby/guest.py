@@ -111,7 +111,8 @@ class Guest(Generic[PeerT]):
             request: asks the host for admission.
             directory: takes the open connection, under the host's identity.
             events: the log.
-            status_changed: told what the file `state` says when that changes.
+            status_changed: told what the file `state` says when that changes, and whenever a new
+                offer was taken.
         """
         self._options = options
         self._files = files
@@ -126,6 +127,7 @@ class Guest(Generic[PeerT]):
         self._record_name = writer_name(options.identity)
         self._joining = Joining(options.writer, attempt_s=options.attempt_s)
         self._status = self._joining.status
+        self._told_attempt = 0
         self._local: LocalOffer[PeerT] | None = None  # of the attempt, if our engine made it
         self._joined: tuple[bytes, PeerT] | None = None  # what the directory was given
         self._inbox_send, self._inbox = trio.open_memory_channel[_Happening](_INBOX_LIMIT)
@@ -134,6 +136,11 @@ class Guest(Generic[PeerT]):
     def status(self) -> GuestStatus:
         """What the file `state` says."""
         return self._status
+
+    @property
+    def attempt(self) -> int:
+        """The number of the offer that `status` speaks of; 0 before the first."""
+        return self._told_attempt
 
     async def new_offer(self) -> bytes:
         """Return what a read of `new-offer` gives: a fresh offer of the engine, not yet written.
@@ -363,9 +370,13 @@ class Guest(Generic[PeerT]):
 
     def _tell_status(self) -> None:
         status = self._joining.status
-        if status != self._status:
+        self._request.refused = status.word == "refused"
+        is_new = status != self._status
+        if is_new:
             self._status = status
             self._events.append("lobby", state=status.word, reason=status.reason)
+        if is_new or self._told_attempt != self._joining.attempt:
+            self._told_attempt = self._joining.attempt
             self._status_changed(status)
 
     def _failed(self, error: Exception) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from datfs.lobby.machine import GuestState
+from datfs.lobby.policy import BANNED, FRIENDS_ONLY, KICKED, NOT_LISTED
 
 _WORDS: Final = {
     GuestState.LOOKING: "looking",
@@ -19,6 +20,15 @@ _WORDS: Final = {
     GuestState.RETRYING: "waiting for host",
     GuestState.ENDED: "ended",
 }
+
+
+_REFUSALS: Final = {
+    BANNED: "the host has banned us",
+    FRIENDS_ONLY: "the host lets only friends in",
+    KICKED: "the host has closed our connection; a new offer may be written in a minute",
+    NOT_LISTED: "the host lets only some people in, and we are not on its list",
+}
+"""What the phrases of `policy` mean to a guest; those of others are shown as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +84,9 @@ class GuestStatus:
                 phrase = "no place is free"
             case GuestState.RETRYING:
                 phrase = f"{reason}; trying again" if reason else "trying again"
-            case GuestState.REFUSED | GuestState.ENDED:
+            case GuestState.REFUSED:
+                phrase = _REFUSALS.get(reason, reason)
+            case GuestState.ENDED:
                 phrase = reason or "the session is over"
         return cls(_WORDS[state], f"{phrase}; {unproven}" if unproven else phrase)
 

@@ -25,6 +25,7 @@ from datfs.lobby.names import (
     parse_signal_name,
 )
 from datfs.lobby.pinning import check_pinned
+from datfs.lobby.policy import Policy
 from datfs.lobby.ports import PeerT
 from datfs.lobby.room import RESERVATION_S, Room
 from datfs.lobby.seal import is_sealed, offer_id_of
@@ -59,6 +60,7 @@ class HostOptions:
         beacon_id: random, new with each start, `signal.BEACON_ID_SIZE` bytes.
         max_peers: how many may be connected at once, the host not counted.
         limits: of admission.
+        policy: who is let in.
         attempt_s: seconds after which an offer or answer that leads to nothing is given up.
         reservation_s: seconds for which a place is kept for an answered guest.
     """
@@ -69,6 +71,7 @@ class HostOptions:
     beacon_id: bytes
     max_peers: int
     limits: AdmissionLimits = field(default_factory=AdmissionLimits)
+    policy: Policy = field(default_factory=Policy)
     attempt_s: float = ATTEMPT_S
     reservation_s: float = RESERVATION_S
 
@@ -104,11 +107,28 @@ class _Struck:
 
 
 @dataclass(frozen=True, slots=True)
+class _Unwanted:
+    guest: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Kicked:
+    guest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _PolicyChanged:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
 class _End:
     pass
 
 
-_Happening = _OfferRead | _AnswerMade | _Opened | _Closed | _Struck | _End
+_OfAttempt = _OfferRead | _AnswerMade | _Opened | _Closed
+_Happening = _OfAttempt | _Struck | _Unwanted | _Kicked | _PolicyChanged | _End
 
 
 class Host(Generic[PeerT]):
@@ -157,7 +177,9 @@ class Host(Generic[PeerT]):
         self._connections: dict[tuple[bytes, int], PeerT] = {}
         self._open: dict[bytes, PeerT] = {}  # what the directory was given
         self._peers = 0
+        self._policy = options.policy
         self._admission: Admission | None = None
+        self._gate: Gate | None = None
         self._inbox_send, self._inbox = trio.open_memory_channel[_Happening](_INBOX_LIMIT)
 
     @property
@@ -182,7 +204,7 @@ class Host(Generic[PeerT]):
         async with trio.open_nursery() as nursery:
             changes = self._files.changes()
             self._admission = await self._begin()
-            gate = Gate(
+            self._gate = Gate(
                 self._admission,
                 files=self._files,
                 joins=self._joins,
@@ -190,12 +212,13 @@ class Host(Generic[PeerT]):
                 writer_usage=self._writer_usage,
                 busy=lambda: self._hosting.busy,
                 struck_off=self._struck_off,
+                turned_away=self._turned_away,
             )
             reader = SignalReader(
                 self._files, self._events, nursery=nursery, deliver=self._offer_read
             )
             nursery.start_soon(self._watch, changes, reader)
-            nursery.start_soon(gate.run)
+            nursery.start_soon(self._gate.run)
             for name in self._files.names(""):
                 self._look_at(name, reader)
             task_status.started()
@@ -208,6 +231,24 @@ class Host(Generic[PeerT]):
         self._hosting.set_max_peers(max_peers)
         if self._admission is not None:
             self._admission.set_max_peers(max_peers)
+
+    async def set_policy(self, policy: Policy) -> None:
+        """Let others in from now on; who is connected and no longer wanted is parted from."""
+        if policy == self._policy:
+            return
+        self._policy = policy
+        if self._admission is not None and self._gate is not None:
+            self._admission.policy = policy
+            await self._gate.enforce_policy()
+            await self._inbox_send.send(_PolicyChanged())
+
+    def connections_of(self, guest: bytes) -> list[str]:
+        """Return the lobby's connections on which a join has named this guest."""
+        return [] if self._admission is None else self._admission.connections_of(guest)
+
+    async def kick(self, guest: bytes) -> None:
+        """Close a guest's connection; it may come back after a minute, with a new offer."""
+        await self._inbox_send.send(_Kicked(guest))
 
     async def end(self) -> None:
         """End the session: `run` removes beacon and answers, closes all peers and returns."""
@@ -237,6 +278,7 @@ class Host(Generic[PeerT]):
             max_peers=options.max_peers,
             records=records,
             limits=options.limits,
+            policy=self._policy,
         )
 
     # --- what others do --------------------------------------------------------------------
@@ -258,6 +300,9 @@ class Host(Generic[PeerT]):
 
     async def _struck_off(self, guest: bytes) -> None:
         await self._inbox_send.send(_Struck(guest))
+
+    async def _turned_away(self, guest: bytes, reason: str) -> None:
+        await self._inbox_send.send(_Unwanted(guest, reason))
 
     async def _answer(self, guest: bytes, attempt: int, offer: Offer) -> None:
         sdp = None
@@ -317,12 +362,21 @@ class Host(Generic[PeerT]):
                 return self._hosting.closed(guest, attempt, now)
             case _Struck(guest):
                 return self._hosting.barred(guest, now)
+            case _Unwanted(guest, reason):
+                return self._hosting.turn_away(guest, reason, now)
+            case _Kicked(guest):
+                return self._hosting.kick(guest, now)
+            case _PolicyChanged():
+                return self._hosting.forgive(self._policy, now)
             case _End():
                 return []
 
     def _tell_offer(self, guest: bytes, data: bytes | None, now: float) -> list[Effect]:
         if data is None:
             return self._hosting.offer_gone(guest, now)
+        unwanted = self._policy.refusal(guest)
+        if unwanted is not None:
+            return self._hosting.turn_away(guest, unwanted, now)
         try:
             offer = self._sealing.open_offer(guest, data)
         except StaleSignal:
@@ -364,7 +418,7 @@ class Host(Generic[PeerT]):
                 await self._write_answer(guest, text)
                 self._events.append("answer", guest=guest.hex())
             case HostOutput.WRITE_REFUSAL:
-                text = encode_refusal(effect.reason, effect.offer_id)
+                text = encode_refusal(effect.reason, effect.offer_id or None)
                 await self._write_answer(guest, text)
                 self._events.append("refused", guest=guest.hex(), reason=effect.reason)
             case HostOutput.REMOVE_ANSWER:

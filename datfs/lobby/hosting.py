@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from datfs.lobby.machine import HostInput, HostOutput, HostState, host_step
+from datfs.lobby.policy import FULL, KICKED
 from datfs.lobby.room import Room, RoomReply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from datfs.lobby.policy import Policy
 
 ATTEMPT_S: Final = 60.0
 """An offer that is not answered, an answer that is not used: after this they are given up."""
@@ -27,11 +30,11 @@ _OFFER_INPUTS: Final = {
 }
 
 _REASONS: Final = {
-    HostInput.OFFER_FULL: "full",
-    HostInput.OPENED_FULL: "full",
+    HostInput.OFFER_FULL: FULL,
+    HostInput.OPENED_FULL: FULL,
     HostInput.ANSWER_FAILED: "failed",
 }
-_EXPIRED_REASONS: Final = {HostState.QUEUED: "full", HostState.ANSWERING: "failed"}
+_EXPIRED_REASONS: Final = {HostState.QUEUED: FULL, HostState.ANSWERING: "failed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +44,8 @@ class Effect:
     Attributes:
         guest: its identity key.
         attempt: number of the attempt that it belongs to.
-        offer_id: of the offer that is or was dealt with last.
+        offer_id: of the offer that is or was dealt with last; empty for a refusal that counts for
+            whatever the guest offers.
         output: what is to be done; never one of room, clock or ignored offers, which stay here.
         reason: for WRITE_REFUSAL, why.
     """
@@ -62,6 +66,8 @@ class _Guest:
     mistake: str = ""  # of the file that is no valid offer
     deadline: float = math.inf
     ignored: set[bytes] = field(default_factory=set)
+    unwanted: str = ""  # why it was turned away last, while that refusal lies there
+    kicked_until: float = -math.inf
 
 
 class Hosting:
@@ -125,6 +131,8 @@ class Hosting:
         known = self._known(guest)
         if not self._is_new(known, offer_id):
             return None
+        if now < known.kicked_until:
+            return self.turn_away(guest, KICKED, now)
         happened = _OFFER_INPUTS[self._room.request(guest)]
         return self._happen([(guest, happened)], now)
 
@@ -181,6 +189,31 @@ class Hosting:
         del self._guests[guest]
         return effects
 
+    def turn_away(self, guest: bytes, reason: str, now: float) -> list[Effect]:
+        """Refuse a guest whatever it offers; asked again, the refusal lies there for longer."""
+        known = self._known(guest)
+        if known.unwanted == reason:
+            known.deadline = now + self._attempt_s
+            return []
+        return self._happen([(guest, HostInput.UNWANTED)], now, reason=reason)
+
+    def kick(self, guest: bytes, now: float) -> list[Effect]:
+        """Close a guest's connection and refuse it for as long as an attempt may take.
+
+        Whoever was connected offers again by itself; that must not undo the kick.
+        """
+        self._known(guest).kicked_until = now + self._attempt_s
+        return self.turn_away(guest, KICKED, now)
+
+    def forgive(self, policy: Policy, now: float) -> list[Effect]:
+        """Take back the refusals of an earlier policy that this one would not make."""
+        forgiven = [
+            (guest, HostInput.OFFER_GONE)
+            for guest, known in self._guests.items()
+            if known.unwanted not in ("", KICKED, FULL) and policy.refusal(guest) is None
+        ]
+        return self._happen(forgiven, now)
+
     def on_timeout(self, now: float) -> list[Effect]:
         """Let reservations and attempts end that are over."""
         lapsed = [(guest, HostInput.LAPSED) for guest in self._room.lapsed(now)]
@@ -190,7 +223,16 @@ class Hosting:
             for guest, known in self._guests.items()
             if known.deadline <= now
         ]
-        return effects + self._happen(expired, now)
+        effects += self._happen(expired, now)
+        for guest, _ in expired:
+            self._forget_stranger(guest, now)
+        return effects
+
+    def _forget_stranger(self, guest: bytes, now: float) -> None:
+        """Keep nothing of a guest that never offered anything."""
+        known = self._guests[guest]
+        if known.state is HostState.ABSENT and not known.tried_id and known.kicked_until <= now:
+            del self._guests[guest]
 
     def _known(self, guest: bytes) -> _Guest:
         return self._guests.setdefault(guest, _Guest())
@@ -208,17 +250,22 @@ class Hosting:
     def _in_state(self, guest: bytes, attempt: int, *states: HostState) -> bool:
         return self.is_current(guest, attempt) and self._guests[guest].state in states
 
-    def _happen(self, inputs: Iterable[tuple[bytes, HostInput]], now: float) -> list[Effect]:
+    def _happen(
+        self, inputs: Iterable[tuple[bytes, HostInput]], now: float, *, reason: str = ""
+    ) -> list[Effect]:
         effects: list[Effect] = []
         for guest, happened in inputs:
-            effects += self._step(guest, happened, now)
+            effects += self._step(guest, happened, now, reason)
         while (guest_in_turn := self._room.next_in_queue()) is not None:
             effects += self._step(guest_in_turn, HostInput.PLACE_FREE, now)
         return effects
 
-    def _step(self, guest: bytes, happened: HostInput, now: float) -> list[Effect]:
+    def _step(
+        self, guest: bytes, happened: HostInput, now: float, unwanted: str = ""
+    ) -> list[Effect]:
         known = self._guests[guest]
         was = known.state
+        known.unwanted = unwanted
         known.state, outputs = host_step(known.state, happened)
         effects: list[Effect] = []
         for output in outputs:
@@ -238,7 +285,7 @@ class Hosting:
                     if happened is HostInput.OFFER_INVALID:
                         reason = known.mistake
                     else:
-                        reason = _REASONS.get(happened) or _EXPIRED_REASONS[was]
+                        reason = unwanted or _REASONS.get(happened) or _EXPIRED_REASONS[was]
                     effects.append(self._effect(guest, known, output, reason))
                 case _:
                     effects.append(self._effect(guest, known, output))
@@ -251,7 +298,7 @@ class Hosting:
         return Effect(
             guest=guest,
             attempt=known.attempt,
-            offer_id=known.tried_id,
+            offer_id=b"" if known.unwanted else known.tried_id,
             output=output,
             reason=reason,
         )

@@ -51,6 +51,7 @@ class HostInput(StrEnum):
     LAPSED = "reservation over"
     EXPIRED = "attempt over"
     BARRED = "guest struck off"
+    UNWANTED = "guest not wanted"  # by policy, or because it was kicked
 
 
 class HostOutput(StrEnum):
@@ -136,6 +137,7 @@ def _host_table() -> Mapping[HostState, Mapping[HostInput, HostStep]]:
             i.OFFER_INVALID: (s.REFUSED, refuse),
             i.OFFER_GONE: (s.ABSENT, ()),
             i.BARRED: (s.ABSENT, ()),
+            i.UNWANTED: (s.REFUSED, refuse),
         },
         s.QUEUED: {
             i.OFFER_QUEUED: (s.QUEUED, (o.START_CLOCK,)),
@@ -144,6 +146,7 @@ def _host_table() -> Mapping[HostState, Mapping[HostInput, HostStep]]:
             i.PLACE_FREE: (s.ANSWERING, answer),
             i.EXPIRED: (s.REFUSED, (o.LEAVE_ROOM, o.IGNORE_OFFER, *refuse)),
             i.BARRED: (s.ABSENT, (o.LEAVE_ROOM, o.STOP_CLOCK)),
+            i.UNWANTED: (s.REFUSED, (o.LEAVE_ROOM, o.IGNORE_OFFER, *refuse)),
         },
         s.ANSWERING: {
             i.OFFER_PLACED: (s.ANSWERING, answer),
@@ -153,6 +156,7 @@ def _host_table() -> Mapping[HostState, Mapping[HostInput, HostStep]]:
             i.ANSWER_FAILED: (s.REFUSED, (o.LEAVE_ROOM, o.IGNORE_OFFER, *refuse)),
             i.EXPIRED: (s.REFUSED, (o.LEAVE_ROOM, o.IGNORE_OFFER, *refuse)),
             i.BARRED: (s.ABSENT, (o.LEAVE_ROOM, o.STOP_CLOCK, o.REMOVE_ANSWER)),
+            i.UNWANTED: (s.REFUSED, (o.LEAVE_ROOM, o.IGNORE_OFFER, *refuse)),
         },
         s.ANSWERED: {
             i.OFFER_PLACED: (s.ANSWERING, (o.CLOSE_PEER, *answer)),
@@ -167,6 +171,7 @@ def _host_table() -> Mapping[HostState, Mapping[HostInput, HostStep]]:
             i.LAPSED: (s.LAPSED, (o.LEAVE_ROOM,)),
             i.EXPIRED: (s.ABSENT, (o.CLOSE_PEER, o.LEAVE_ROOM, o.IGNORE_OFFER, o.REMOVE_ANSWER)),
             i.BARRED: (s.ABSENT, (o.CLOSE_PEER, o.LEAVE_ROOM, o.STOP_CLOCK, o.REMOVE_ANSWER)),
+            i.UNWANTED: (s.REFUSED, (o.CLOSE_PEER, o.LEAVE_ROOM, o.IGNORE_OFFER, *refuse)),
         },
         s.LAPSED: {
             i.OFFER_PLACED: (s.ANSWERING, (o.CLOSE_PEER, *answer)),
@@ -182,6 +187,7 @@ def _host_table() -> Mapping[HostState, Mapping[HostInput, HostStep]]:
             ),
             i.EXPIRED: (s.ABSENT, (o.CLOSE_PEER, o.IGNORE_OFFER, o.REMOVE_ANSWER)),
             i.BARRED: (s.ABSENT, (o.CLOSE_PEER, o.STOP_CLOCK, o.REMOVE_ANSWER)),
+            i.UNWANTED: (s.REFUSED, (o.CLOSE_PEER, o.IGNORE_OFFER, *refuse)),
         },
         s.OPEN: {
             # Who offers anew has lost the channel, whether the host has noticed or not.
@@ -190,6 +196,10 @@ def _host_table() -> Mapping[HostState, Mapping[HostInput, HostStep]]:
             i.OFFER_GONE: (s.OPEN, ()),
             i.CLOSED: (s.ABSENT, (o.PART_PEER, o.CLOSE_PEER, o.LEAVE_ROOM)),
             i.BARRED: (s.ABSENT, (o.PART_PEER, o.CLOSE_PEER, o.LEAVE_ROOM)),
+            i.UNWANTED: (
+                s.REFUSED,
+                (o.PART_PEER, o.CLOSE_PEER, o.LEAVE_ROOM, o.IGNORE_OFFER, *refuse),
+            ),
         },
         s.REFUSED: {
             i.OFFER_PLACED: (s.ANSWERING, answer),
@@ -199,6 +209,7 @@ def _host_table() -> Mapping[HostState, Mapping[HostInput, HostStep]]:
             i.OFFER_GONE: (s.ABSENT, (o.STOP_CLOCK, o.REMOVE_ANSWER)),
             i.EXPIRED: (s.ABSENT, (o.IGNORE_OFFER, o.REMOVE_ANSWER)),
             i.BARRED: (s.ABSENT, (o.STOP_CLOCK, o.REMOVE_ANSWER)),
+            i.UNWANTED: (s.REFUSED, refuse),
         },
     }
 

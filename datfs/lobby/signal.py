@@ -178,8 +178,8 @@ def encode_answer(sdp: str, offer_id: bytes) -> bytes:
     return _encode({"type": "answer", "sdp": sdp, "offer": offer_id})
 
 
-def encode_refusal(reason: str, offer_id: bytes) -> bytes:
-    """Return the bytes of an answer that says no to the offer with this id."""
+def encode_refusal(reason: str, offer_id: bytes | None = None) -> bytes:
+    """Return the bytes of an answer that says no to the offer with this id, or to any offer."""
     return _encode({"type": "error", "reason": reason, "offer": offer_id})
 
 

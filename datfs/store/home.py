@@ -86,6 +86,16 @@ class Home:
         return self.folder / "lobbies"
 
     @property
+    def policies_folder(self) -> Path:
+        """Holds a file for each hosted lobby with a policy of its own, named by its key."""
+        return self.folder / "policies"
+
+    @property
+    def banned_file(self) -> Path:
+        """Keys of those who may join no session here, a line each."""
+        return self.folder / "banned"
+
+    @property
     def secrets_folder(self) -> Path:
         """For `datfs.store.secrets`."""
         return self.folder / "secrets"

@@ -226,6 +226,13 @@ class Conversation:
             if not (known.has(blocks.start) and known.has(blocks.stop - 1)):
                 self._send(messages.Have(blocks.start, len(blocks)))
 
+    def withdraw(self, blocks: Sequence[int]) -> None:
+        """Tell the peer that blocks are no more to be had here; what it has asked for is given."""
+        if not self.joined:
+            return
+        for block_range in _ranges(list(blocks)):
+            self._send(messages.Unhave(block_range.start, len(block_range)))
+
     def ask(self, now: float) -> None:
         """Send the requests that the scheduler has for this peer now."""
         if not self.joined or self.replica.own:

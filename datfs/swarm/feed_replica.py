@@ -51,7 +51,7 @@ class FeedReplica:
         self.own = feed.writable
         """Whether it was our own to append to when it was opened: then it is never downloaded, and
         told of only as far as it is durable, even if it has become read-only since."""
-        self.scheduler: FeedScheduler[Peer] = FeedScheduler(feed.has, self._first_missing)
+        self.scheduler: FeedScheduler[Peer] = FeedScheduler(self._holds, self._first_missing)
         self.scheduler.download_all = download_all and not self.own
         self.on_blocks = on_blocks
         self.on_overtaken = on_overtaken
@@ -62,6 +62,7 @@ class FeedReplica:
         """Whether the swarm serves it no more."""
         self._unreadable: set[int] = set()
         self._arrivals: dict[int, trio.Event] = {}
+        self._withdrawn: set[int] = set()
 
     @property
     def told_length(self) -> int:
@@ -106,6 +107,13 @@ class FeedReplica:
         self.scheduler.want(blocks, Priority.READ_AHEAD)
         self.wake_peers()
 
+    def withdraw(self, blocks: range) -> None:
+        """Tell peers that blocks are no more to be had here, and fetch them only for a reader."""
+        self._withdrawn.update(blocks)
+        held = [block_index for block_index in blocks if self.feed.has(block_index)]
+        for peer in list(self.scheduler.remotes):
+            peer.withdraw(self, held)
+
     def check_longer(self, block_index: int, proof: Proof) -> None:
         """A peer proves that an own feed was once longer than it is here.
 
@@ -143,6 +151,7 @@ class FeedReplica:
         missing = [block_index for block_index in blocks if not self.feed.has(block_index)]
         if not missing:
             return
+        self._withdrawn.difference_update(missing)
         self.scheduler.want(missing, Priority.URGENT)
         self.wake_peers()
         try:
@@ -157,9 +166,16 @@ class FeedReplica:
         finally:
             self.scheduler.unwant(missing, Priority.URGENT)
 
+    def _holds(self, block_index: int) -> bool:
+        """Whether a block need not be asked for."""
+        return self.feed.has(block_index) or block_index in self._withdrawn
+
     def _first_missing(self, start: int, end: int) -> int:
-        missing = next(self.feed.missing(start, end), None)
-        return end if missing is None else missing.start
+        for missing in self.feed.missing(start, end):
+            for block_index in missing:
+                if block_index not in self._withdrawn:
+                    return block_index
+        return end
 
     async def _arrival(self, block_index: int) -> None:
         while not self.feed.has(block_index):

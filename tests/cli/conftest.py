@@ -65,7 +65,7 @@ class Daemon:
 
             return answer
 
-        verbs = ("status", "host", "join", "peers")
+        verbs = ("status", "host", "join", "ban", "friends", "befriend", "peers")
         handlers = {verb: answering(verb) for verb in verbs}
         return ControlServer({**handlers, "events": events, "wait": wait})
 

@@ -117,3 +117,44 @@ def test_peers_are_a_table(run: Command, daemon: Daemon) -> None:
         "10.77.0.1:3282  ab",
         "[::1]:9         -",
     ]
+
+
+def test_host_says_who_may_join(run: Command, daemon: Daemon, tmp_path: Path) -> None:
+    daemon.answers["host"] = {}
+    keys = tmp_path / "keys"
+    keys.write_text(KEY)
+    run("host", "Foobar", "--friends-only", "--allow", str(keys))
+    asked = {"name": "Foobar", "policy": "friends", "allowed_keys": str(keys)}
+    assert daemon.asked == [("host", asked)]
+    assert run("host", "Foobar", "--allow", str(tmp_path / "nothing")).code == 2
+
+
+def test_ban_and_back(run: Command, daemon: Daemon) -> None:
+    daemon.answers["ban"] = {"identity": KEY, "banned": True}
+    assert run("ban", KEY).out == f"identity: {KEY}\nbanned: yes\n"
+    run("ban", "--lift", KEY)
+    assert daemon.asked == [
+        ("ban", {"url": KEY, "lift": False}),
+        ("ban", {"url": KEY, "lift": True}),
+    ]
+
+
+def test_friends_as_a_table_and_as_json(run: Command, daemon: Daemon) -> None:
+    hosting = {"hosting": "Foobar", "peers": 1, "max_peers": 8, "state": "stale"}
+    rows = [{"name": "Ada", "key": KEY, **hosting}, {"name": "Eve", "key": KEY, "hosting": None}]
+    daemon.answers["friends"] = rows
+    assert [line.split() for line in run("friends").out.splitlines()[1:]] == [
+        ["Ada", "Foobar", "1", "of", "8", "stale", KEY],
+        ["Eve", "-", "-", "-", KEY],
+    ]
+    assert json.loads(run("friends", "--json").out) == rows
+
+
+def test_friends_are_added_and_removed(run: Command, daemon: Daemon) -> None:
+    daemon.answers["befriend"] = {"identity": KEY, "friend": True}
+    assert run("friends", "add", KEY).out == f"identity: {KEY}\nfriend: yes\n"
+    run("friends", "remove", KEY)
+    assert daemon.asked == [
+        ("befriend", {"url": KEY}),
+        ("befriend", {"url": KEY, "remove": True}),
+    ]

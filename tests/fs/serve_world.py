@@ -70,6 +70,8 @@ class Peer:
         self._folder = folder
         for name in ("in", "out"):
             os.mkfifo(folder / name)
+        self.hidden: set[str] = set()
+        self.is_gone = False
 
     def form(self, path: str) -> None:
         return None
@@ -85,6 +87,12 @@ class Peer:
 
     def pipes(self) -> Mapping[str, Path]:
         return {name: self._folder / name for name in ("in", "out")}
+
+    def hide(self, name: str) -> None:
+        self.hidden.add(name)
+
+    def is_hidden(self, name: str) -> bool:
+        return name in self.hidden
 
 
 class Lobby:
@@ -131,10 +139,14 @@ class Lobby:
         return b'{"type": "offer", "sdp": "%d"}\n' % self._offers
 
     def peers(self) -> Iterable[bytes]:
-        return [self._world.friend.archive.key]
+        return [] if self._peer.is_gone else [self._world.friend.archive.key]
 
     def peer(self, identity: bytes) -> PeerView | None:
         return self._peer if identity == self._world.friend.archive.key else None
+
+    async def dismiss(self, identity: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        self._peer.is_gone = True
 
 
 class SessionData:

@@ -187,6 +187,16 @@ def test_peer_directory(mount: Mount) -> None:
     assert out == "hello\n"
 
 
+def test_removing_a_peer_s_directory_parts_from_the_peer(mount: Mount) -> None:
+    peers = mount.path / "lobby" / LOBBY / "peers"
+    good(peers, f"rm {FRIEND}/out")
+    assert "out" not in os.listdir(peers / FRIEND)
+    assert "No such file" in sh(peers, f"rm {FRIEND}/out").stderr
+    assert "No such file" in sh(peers, f"rmdir {NOBODY}").stderr
+    good(peers, f"rm -r {FRIEND}")
+    assert os.listdir(peers) == []
+
+
 def test_session_data(mount: Mount) -> None:
     top = mount.path / ".datfs"
     ours = f"archives/{FRIEND}/session-data"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datfs.errors import InvalidDocument
-from datfs.identity.profile import Profile, parse_profile
+from datfs.identity.profile import Profile, parse_profile, with_friend, without_friend
 
 KEY = bytes(range(32))
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
@@ -78,3 +78,14 @@ def test_the_line_is_that_of_the_field_and_not_of_the_same_word_elsewhere() -> N
     with pytest.raises(InvalidDocument) as caught:
         parse_profile(text)
     assert caught.value.where == "line 5, field created"
+
+
+def test_friends_come_and_go_and_the_rest_stays_as_it_was_written() -> None:
+    text = b'{"motto": "x", "name": "S", "created": 1}'
+    more = with_friend(text, KEY)
+    assert json.loads(more) == json.loads(text) | {"friends": [f"dat://{KEY.hex()}"]}
+    assert with_friend(more, KEY) == more
+    assert json.loads(without_friend(more, KEY)) == json.loads(text) | {"friends": []}
+    assert without_friend(text, KEY) == text
+    with pytest.raises(InvalidDocument):
+        with_friend(b'{"name": "S"}', KEY)

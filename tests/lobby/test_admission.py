@@ -13,6 +13,7 @@ from datfs.lobby.admission import (
     WriterUsage,
 )
 from datfs.lobby.join import make_join
+from datfs.lobby.policy import BANNED, FRIENDS_ONLY, FULL, NOT_LISTED, Policy, PolicyKind
 from datfs.lobby.writers import WriterRecord, WriterState
 
 LOBBY = b"l" * 32
@@ -64,6 +65,11 @@ class Door:
             busy=busy,
             now=now,
         )
+
+
+def told(verdict: Verdict) -> str | None:
+    assert isinstance(verdict, NotAdmitted)
+    return verdict.told
 
 
 def refusal(verdict: Verdict) -> str:
@@ -175,3 +181,52 @@ def test_three_writers_for_each_peer_and_then_the_longest_idle_one_makes_room() 
 def test_a_writer_s_quota(byte_length: int, entries: int, over: bool) -> None:
     usage = WriterUsage(byte_length=byte_length, entries=entries)
     assert Door().admission.is_over_quota(usage) is over
+
+
+def test_the_policy_decides_and_says_why() -> None:
+    one, two, three = (person(number).public_key for number in (1, 2, 3))
+    door = Door()
+    door.admission.policy = Policy(
+        kind=PolicyKind.FRIENDS,
+        friends=frozenset([one, three]),
+        listed=frozenset([two]),
+        banned=frozenset([three]),
+    )
+    assert isinstance(door.ask(1), Admitted)
+    assert isinstance(door.ask(2), Admitted)
+    assert told(door.ask(3)) == BANNED
+    assert told(door.ask(4)) == FRIENDS_ONLY
+    door.admission.policy = Policy(kind=PolicyKind.LISTED, listed=frozenset([two]))
+    assert told(door.ask(1)) == NOT_LISTED
+    assert door.admission.unwanted == {one: NOT_LISTED}
+    door.admission.retire(one)
+    assert door.admission.unwanted == {}
+
+
+def test_a_forged_join_says_nothing_about_the_policy() -> None:
+    door = Door()
+    door.admission.policy = Policy(banned=frozenset([person(1).public_key]))
+    join = make_join(person(1), writer=writer_of(1), lobby_key=b"x" * 32, receiver_id=RECEIVER)
+    verdict = door.admission.consider(
+        join.encode(), connection_id="c", address="10.0.0.1", busy=(), now=0
+    )
+    assert (told(verdict), verdict) == (
+        None,
+        NotAdmitted(guest=None, reason="the signature is not that of the identity"),
+    )
+
+
+def test_no_more_refusals_are_written_than_guests_could_come_in() -> None:
+    door = Door()
+    door.admission.policy = Policy(kind=PolicyKind.LISTED)
+    answers = [told(door.ask(number, address="10.0.0.1")) for number in range(1, 9)]
+    assert answers == [NOT_LISTED] * 6 + [None] * 2
+    assert told(door.ask(9, address="10.0.0.1", now=61)) == NOT_LISTED
+
+
+def test_a_full_lobby_says_so() -> None:
+    door = Door(max_peers=1)
+    for number in (1, 2, 3):
+        door.ask(number)
+    everybody = frozenset(person(number).public_key for number in (1, 2, 3))
+    assert told(door.ask(4, busy=everybody)) == FULL

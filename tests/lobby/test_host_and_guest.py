@@ -10,6 +10,7 @@ import trio
 
 from datfs.lobby.admission import WriterUsage
 from datfs.lobby.names import BEACON_NAME
+from datfs.lobby.policy import Policy, PolicyKind
 from datfs.lobby.seal import is_sealed
 from datfs.lobby.signal import Beacon, Refusal, encode_offer, parse_answer, parse_beacon
 from tests.lobby.sdp import description
@@ -292,8 +293,82 @@ async def test_a_guest_that_writes_too_much_is_struck_off(autojump_clock: MockCl
         assert set(world.directory.peers) == {other.hash}
         assert guest.directory.peers == {}
         assert "struck-off" in world.log.kinds()
+        await guest.offer_by_engine()
         await trio.sleep(60)
-        assert "join-refused" in world.log.kinds(), "asking again does not help"
+        assert guest.guest.status.word == "refused", "asking again does not help"
+        assert world.transient() <= {guest.offer_name}
+
+
+async def test_a_kicked_guest_stays_out_for_a_minute_though_its_engine_tries_again(
+    autojump_clock: MockClock,
+) -> None:
+    async with lobby() as world:
+        guest = await world.add_guest()
+        await guest.offer_by_engine()
+        await trio.sleep(2)
+        await world.host.kick(guest.hash)
+        await trio.sleep(10)
+        assert str(guest.guest.status).startswith("refused: the host has closed our connection")
+        assert world.directory.peers == guest.directory.peers == {}
+        assert world.peers == [1, 0]
+        await trio.sleep(80)
+        assert world.transient() == set()
+        await guest.offer_by_engine()
+        await trio.sleep(2)
+        assert guest.said[-1] == "joined"
+
+
+async def test_friends_come_in_and_others_are_told_why_not(autojump_clock: MockClock) -> None:
+    async with lobby() as world:
+        friend, stranger = [await world.add_guest() for _ in range(2)]
+        friends = frozenset([friend.hash])
+        await world.host.set_policy(Policy(kind=PolicyKind.FRIENDS, friends=friends))
+        for guest in (friend, stranger):
+            await guest.offer_by_engine()
+        await trio.sleep(2)
+        assert friend.said[-1] == "joined"
+        assert str(stranger.guest.status) == "refused: the host lets only friends in"
+        asked = stranger.path.sent
+        await trio.sleep(200)
+        assert stranger.path.sent == asked, "who is refused asks no more"
+        assert world.transient() == set()
+
+
+async def test_a_ban_ends_what_is_open_and_can_be_lifted(autojump_clock: MockClock) -> None:
+    async with lobby() as world:
+        guest, other = [await world.add_guest() for _ in range(2)]
+        for member in (guest, other):
+            await member.offer_by_engine()
+        await trio.sleep(2)
+        await world.host.set_policy(Policy(banned=frozenset([guest.hash])))
+        await trio.sleep(20)
+        assert str(guest.guest.status) == "refused: the host has banned us"
+        assert set(world.directory.peers) == {other.hash}
+        await guest.offer_by_engine()
+        await trio.sleep(20)
+        assert guest.guest.status.word == "refused"
+        await world.host.set_policy(Policy())
+        await trio.sleep(1)
+        await guest.offer_by_engine()
+        await trio.sleep(2)
+        assert guest.said[-1] == "joined"
+
+
+async def test_a_ban_from_before_the_host_began_holds(autojump_clock: MockClock) -> None:
+    async with lobby() as world:
+        guest = await world.add_guest()
+        await guest.offer_by_engine()
+        await trio.sleep(2)
+        await world.host.end()
+        await trio.sleep(10)
+        world.policy = Policy(banned=frozenset([guest.hash]))
+        world.host = world.make_host(b"2" * 16)
+        await world.start()
+        await trio.sleep(1)
+        await guest.offer_by_engine()
+        await trio.sleep(5)
+        assert str(guest.guest.status) == "refused: the host has banned us"
+        assert world.directory.peers == {}
 
 
 async def test_only_the_two_ends_read_offer_and_answer(autojump_clock: MockClock) -> None:

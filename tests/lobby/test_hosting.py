@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from datfs.lobby.hosting import ATTEMPT_S, Effect, Hosting
 from datfs.lobby.machine import HostOutput, HostState
+from datfs.lobby.policy import BANNED, KICKED, Policy, PolicyKind
 from datfs.lobby.room import RESERVATION_S, Room
 
 A, B, C, D = (bytes([letter]) * 32 for letter in b"abcd")
@@ -174,6 +175,44 @@ def test_a_guest_that_is_struck_off_loses_everything() -> None:
     assert hosting.peers == 0
 
 
+def test_a_kicked_guest_is_refused_for_a_minute_and_may_then_come_back() -> None:
+    hosting = Hosting(Room(1))
+    attempt = answered(hosting, A)
+    hosting.opened(A, attempt, 0)
+    kicked = hosting.kick(A, 1)
+    assert outputs(kicked) == [
+        (A, HostOutput.PART_PEER),
+        (A, HostOutput.CLOSE_PEER),
+        (A, HostOutput.WRITE_REFUSAL),
+    ]
+    assert (kicked[-1].reason, kicked[-1].offer_id) == (KICKED, b"")
+    assert hosting.closed(A, attempt, 1) == []
+    assert hosting.offer(A, OFFERS[1], 2) == [], "its engine tries again by itself"
+    assert outputs(hosting.on_timeout(2 + ATTEMPT_S)) == [(A, HostOutput.REMOVE_ANSWER)]
+    assert outputs(hosting.offer(A, OFFERS[2], 3 + ATTEMPT_S)) == [(A, HostOutput.MAKE_ANSWER)]
+
+
+def test_who_asks_on_finds_the_refusal_and_costs_no_second_one() -> None:
+    hosting = Hosting(Room(1))
+    assert outputs(hosting.turn_away(A, BANNED, 0)) == [(A, HostOutput.WRITE_REFUSAL)]
+    for now in range(10, 200, 10):
+        assert hosting.turn_away(A, BANNED, now) == []
+        assert hosting.on_timeout(now) == []
+    assert outputs(hosting.on_timeout(190 + ATTEMPT_S)) == [(A, HostOutput.REMOVE_ANSWER)]
+    assert hosting.next_timeout == math.inf
+
+
+def test_another_policy_takes_its_refusals_back_but_no_kick() -> None:
+    hosting = Hosting(Room(1))
+    hosting.turn_away(A, BANNED, 0)
+    hosting.turn_away(B, BANNED, 0)
+    hosting.kick(C, 0)
+    policy = Policy(banned=frozenset([B]))
+    assert outputs(hosting.forgive(policy, 1)) == [(A, HostOutput.REMOVE_ANSWER)]
+    closed = Policy(kind=PolicyKind.LISTED)
+    assert hosting.forgive(closed, 1) == []
+
+
 class HostWalk(RuleBasedStateMachine):
     """Guests come, change their minds and go; an engine answers, fails, opens and closes."""
 
@@ -229,6 +268,14 @@ class HostWalk(RuleBasedStateMachine):
     @rule(guest=guests)
     def remove_offer(self, guest: bytes) -> None:
         self.do(self.hosting.offer_gone(guest, self.now))
+
+    @rule(guest=guests)
+    def kick(self, guest: bytes) -> None:
+        self.do(self.hosting.kick(guest, self.now))
+
+    @rule(guest=guests)
+    def ban(self, guest: bytes) -> None:
+        self.do(self.hosting.turn_away(guest, BANNED, self.now))
 
     @rule(guest=guests)
     def bar(self, guest: bytes) -> None:

@@ -157,9 +157,12 @@ def test_the_guest_s_connection_leaves_the_directory_whenever_it_leaves_joined()
             )
 
 
-def test_being_struck_off_can_happen_at_any_time() -> None:
+def test_being_struck_off_or_not_wanted_can_happen_at_any_time() -> None:
     for host_state in HostState:
         assert host_step(host_state, HostInput.BARRED)[0] is HostState.ABSENT
+        following, outputs = host_step(host_state, HostInput.UNWANTED)
+        assert following is HostState.REFUSED
+        assert HostOutput.WRITE_REFUSAL in outputs
     for guest_state in GuestState:
-        following, _ = guest_step(guest_state, GuestInput.BARRED)
-        assert following in {GuestState.REFUSED, GuestState.ENDED}
+        barred, _ = guest_step(guest_state, GuestInput.BARRED)
+        assert barred in {GuestState.REFUSED, GuestState.ENDED}

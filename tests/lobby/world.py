@@ -21,6 +21,7 @@ from datfs.lobby.guest_sealing import GuestSealing
 from datfs.lobby.host import Host, HostOptions
 from datfs.lobby.host_sealing import HostSealing
 from datfs.lobby.names import BEACON_NAME, owner_of, writer_name
+from datfs.lobby.policy import Policy
 from datfs.lobby.ports import ConnectionGone, JoinReceived, LobbyConnection
 from datfs.lobby.signal import encode_offer, sdp_identity
 from datfs.lobby.writers import WriterState, parse_record
@@ -382,6 +383,7 @@ class World:
         self.usage: dict[bytes, WriterUsage] = {}
         self.max_peers = max_peers
         self.sealing = HostSealing(HOST_SEAL, lobby_key=LOBBY, random=random_bytes)
+        self.policy = Policy()
         self._numbers = itertools.count(1)
         self.host = self.make_host(b"1" * 16)
 
@@ -395,6 +397,7 @@ class World:
                 beacon_id=beacon_id,
                 max_peers=self.max_peers,
                 limits=AdmissionLimits(),
+                policy=self.policy,
             ),
             files=self.view,
             sealing=self.sealing,

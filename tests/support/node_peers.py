@@ -1,7 +1,8 @@
-"""The JavaScript peers of tests/reference/peer, installed once and run as child processes.
+"""JavaScript programs of the tests, installed once each and run as child processes.
 
-The installation lies in the project's `.cache/` under a hash of the lock file and the drivers; a
-lock file beside it lets several pytest processes ask for it at the same time.
+They are the peers of tests/reference/peer and the strangers of tests/strangers. An installation
+lies in the project's `.cache/` under a hash of the lock file and the programs; a lock file beside
+it lets several pytest processes ask for it at the same time.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[2]
 DRIVERS = PROJECT / "tests" / "reference" / "peer"
+STRANGERS = PROJECT / "tests" / "strangers"
 CACHE = PROJECT / ".cache"
 INSTALL_LIMIT_S = 300
 NATIVE_SODIUM = "sodium-native@3.4.1"  # the last with a function API near what the peers expect
@@ -34,7 +36,12 @@ NATIVE_SODIUM = "sodium-native@3.4.1"  # the last with a function API near what 
 
 def node_peers() -> Path:
     """A folder with the drivers and their packages (sodium-javascript: slow, but runs anywhere)."""
-    return _installed("node-peers", _install)
+    return _installed("node-peers", DRIVERS, _with_packages(DRIVERS))
+
+
+def strangers() -> Path:
+    """A folder with WebRTC programs that know nothing of datfs, and their packages."""
+    return _installed("strangers", STRANGERS, _with_packages(STRANGERS))
 
 
 def native_peers() -> Path:
@@ -44,14 +51,16 @@ def native_peers() -> Path:
         shutil.copytree(node_peers(), folder, symlinks=True, dirs_exist_ok=True)
         _npm(folder, "install", "--no-save", NATIVE_SODIUM)
 
-    return _installed("native-peers", install)
+    return _installed("native-peers", DRIVERS, install)
 
 
-def _install(folder: Path) -> None:
-    shutil.copytree(
-        DRIVERS, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules")
-    )
-    _npm(folder, "ci")
+def _with_packages(source: Path) -> Callable[[Path], None]:
+    def install(folder: Path) -> None:
+        unwanted = shutil.ignore_patterns("node_modules", "*.py", "__pycache__")
+        shutil.copytree(source, folder, dirs_exist_ok=True, ignore=unwanted)
+        _npm(folder, "ci")
+
+    return install
 
 
 def _npm(folder: Path, *arguments: str) -> None:
@@ -67,9 +76,9 @@ def _npm(folder: Path, *arguments: str) -> None:
         raise RuntimeError(f"npm {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
 
 
-def _installed(name: str, install: Callable[[Path], None]) -> Path:
+def _installed(name: str, source: Path, install: Callable[[Path], None]) -> Path:
     require_command("node", "npm")
-    folder = CACHE / f"{name}-{_drivers_hash()}"
+    folder = CACHE / f"{name}-{_sources_hash(source)}"
     CACHE.mkdir(exist_ok=True)
     with (CACHE / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -83,10 +92,10 @@ def _installed(name: str, install: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _drivers_hash() -> str:
+def _sources_hash(source: Path) -> str:
     digest = hashlib.sha256()
-    for file in sorted(DRIVERS.iterdir()):
-        if file.is_file():
+    for file in sorted(source.iterdir()):
+        if file.is_file() and file.suffix != ".py":
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
 

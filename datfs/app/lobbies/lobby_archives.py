@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from datfs.app.lobbies.transient_blocks import TransientBlocks
 from datfs.errors import BlockMissing, InvalidExtent
 from datfs.lobby.archive_carrier import ArchiveCarrier
 from datfs.lobby.names import BEACON_NAME, WRITERS_FOLDER, offer_name, owner_of
@@ -45,6 +46,9 @@ class LobbyArchives:
         self._sealing: GuestSealing | None = None
         self._follow_writers = key in archives.own
         self._readers: list[_ChangedNames] = []
+        self._transient = TransientBlocks(archives.clearing)
+        self._transient.look_at(self._host)
+        self._opened: set[bytes] = set()
         self.own: OwnArchive | None = archives.own.get(key)
         self.carrier: ArchiveCarrier[Archive] = ArchiveCarrier(
             self._host.archive, open_writer=self._open_writer
@@ -175,6 +179,9 @@ class LobbyArchives:
     def archive_changed(self, key: bytes, changes: Sequence[Change]) -> None:
         """One of the lobby's archives has a new version."""
         names = self.carrier.changed_names(key, changes)
+        replica = self._archives.find(key)
+        if names and replica is not None:
+            self._transient.changed(replica, changes)
         if any(name.startswith(f"{WRITERS_FOLDER}/") for name in names) and self._follow_writers:
             self.carrier.writers()
         for reader in self._readers:
@@ -190,6 +197,7 @@ class LobbyArchives:
         return None if replica is None else replica.archive
 
     def _follow_own(self, own: OwnArchive) -> None:
+        self._transient.look_at(own.replica)
         own.on_commit.append(lambda changes: self.archive_changed(own.key, changes))
 
     def _open_writer(self, key: bytes) -> Archive | None:
@@ -197,7 +205,11 @@ class LobbyArchives:
             return self.own.archive
         if not self._follow_writers:
             return None
-        return self._archives.writer_replica(key, self.key).archive
+        replica = self._archives.writer_replica(key, self.key)
+        if key not in self._opened:
+            self._opened.add(key)
+            self._transient.look_at(replica)
+        return replica.archive
 
     def _replica_of(self, archive: Archive) -> ArchiveReplica:
         if archive.key == self.key:

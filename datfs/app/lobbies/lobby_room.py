@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from datfs.app.own_archive import OwnArchive
     from datfs.lobby.guest_status import GuestStatus
     from datfs.lobby.host_sealing import HostSealing
+    from datfs.lobby.policy import Policy
     from datfs.lobby.ports import EventField
     from datfs.lobby.seal import Sealing, SignalForm
     from datfs.staging.working_archive import WorkingArchive
@@ -93,6 +94,7 @@ class LobbyRoom:
             parts.nursery,
             parts.events,
             parts.on_change,
+            self._session_data,
         )
         self._events = _LobbyEvents(parts.events, key)
         self._secrets = LobbySecrets(parts.home, key)
@@ -199,10 +201,16 @@ class LobbyRoom:
         """Whether a service runs here."""
         return self._host is not None or self._guest is not None
 
+    @property
+    def is_hosting(self) -> bool:
+        """Whether we host this lobby now."""
+        return self._host is not None
+
     async def host(
         self,
         *,
         max_peers: int,
+        policy: Policy,
         certificate: Certificate,
         sealing: HostSealing,
         peers_changed: Callable[[int], None],
@@ -226,6 +234,7 @@ class LobbyRoom:
                 handshake_id=membership.topic.handshake_id,
                 beacon_id=os.urandom(BEACON_ID_SIZE),
                 max_peers=max_peers,
+                policy=policy,
             ),
             files=self.files,
             sealing=sealing,
@@ -267,6 +276,19 @@ class LobbyRoom:
         """Give the hosted session more or fewer places; nobody who has one loses it."""
         if self._host is not None:
             self._host.set_max_peers(max_peers)
+
+    async def set_policy(self, policy: Policy) -> None:
+        """Let others into the hosted session; who is in and no longer wanted is parted from."""
+        if self._host is not None:
+            await self._host.set_policy(policy)
+
+    async def dismiss(self, identity: bytes) -> None:
+        """Part from a peer: a host kicks the guest, a guest leaves the lobby."""
+        if self._host is not None:
+            await self._host.kick(identity)
+        else:
+            await self.leave()
+        await self._rooms.dismiss(identity)
 
     async def end(self) -> None:
         """End the session that is hosted here; beacon and answers are gone when it returns."""
@@ -326,20 +348,31 @@ class LobbyRoom:
         )
         parts.on_change()
 
-    async def offer(self) -> None:
+    async def offer(self) -> int:
         """Make an offer and write it, as `cat new-offer > HASH.offer.bin` does.
+
+        Returns:
+            The number of the attempt before, for `wait_status`.
 
         Raises:
             DatfsError: the engine could not make it, or the file could not be written.
         """
         self.join()
         name = offer_name(self._parts.identity.public_key)
+        before = 0 if self._guest is None else self._guest.attempt
         await self.files.write(name, await self.new_offer())
+        return before
 
-    async def wait_status(self, words: Iterable[str]) -> GuestStatus | None:
-        """Wait until the guest's state is one of these; None if nobody has joined."""
+    async def wait_status(self, words: Iterable[str], *, after: int) -> GuestStatus | None:
+        """Wait until a guest's later attempt than `after` has one of these states.
+
+        Returns:
+            None if nobody has joined.
+        """
         wanted = set(words)
-        while self._guest is not None and self._guest.status.word not in wanted:
+        while self._guest is not None and (
+            self._guest.attempt <= after or self._guest.status.word not in wanted
+        ):
             await self._status_changed.wait()
         return None if self._guest is None else self._guest.status
 
@@ -405,6 +438,13 @@ class LobbyRoom:
         self._status_changed.set()
         self._status_changed = trio.Event()
         self._parts.on_change()
+
+    def _session_data(self, identity: bytes) -> bytes | None:
+        """What a guest said last where it asked to be let in; None if it is not connected."""
+        asked = set() if self._host is None else set(self._host.connections_of(identity))
+        topic = self._parts.archives.membership(self.key).topic
+        said = [peer.session_data.latest for peer in topic.peers if peer.id in asked]
+        return said[-1] if said else None
 
     def _writer_usage(self, key: bytes) -> WriterUsage | None:
         archive = self.files.writer(key)
