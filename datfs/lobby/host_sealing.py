@@ -134,9 +134,11 @@ class HostSealing:
         """
         answer = parse_answer(text)
         known = self._known.get(guest)
+        if isinstance(answer, Refusal) and (known is None or answer.offer_id is None):
+            # To something that could not be read, or to the guest whatever it offers: nobody could
+            # tell by which key it would read a sealed one, and a refusal tells no address.
+            return text
         if known is None:
-            if isinstance(answer, Refusal):
-                return text  # to something that could not be read; it tells no address
             raise InvalidSignal("there is no offer of this guest to answer")
         if known.seal_key is None:
             return text
