@@ -20,6 +20,7 @@ from datfs.errors import (
 )
 from datfs.fs.node import Directory, Link
 from datfs.identity.session import parse_session
+from datfs.lobby.password import parse_password
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -155,6 +156,12 @@ def _resolve(parts: list[str]) -> str:
     return "/".join(resolved)
 
 
+def _password(params: Params) -> bytes | None:
+    """The password that comes with a command over the store's own socket, never in its argv."""
+    text = params.get("password")
+    return None if text is None else parse_password(str(text).encode())
+
+
 class WorldCommands:
     """Verbs of a mounted world: host and join."""
 
@@ -176,10 +183,18 @@ class WorldCommands:
         return {"host": self.host, "join": self.join}
 
     async def host(self, params: Params) -> dict[str, Any]:
-        """Write session.json, complete, and give it back."""
+        """Write session.json, complete, and give it back.
+
+        Raises:
+            InvalidPassword: the password cannot be one.
+        """
         asked = {key: params[key] for key in ("name", "max_peers") if key in params}
+        password = _password(params)
+        asked["protected"] = password is not None
         session = self._session.complete_request(json.dumps(asked).encode())
         await self._me.write(SESSION_PATH, session.encode())
+        if password is not None:
+            self._session.keep_password(session.url.key, password)
         answer: dict[str, Any] = json.loads(session.encode())
         return answer
 
@@ -188,12 +203,16 @@ class WorldCommands:
 
         Raises:
             LobbyRefused, LobbyEnded: the host does not let us in.
+            InvalidPassword: the password cannot be one.
             Timeout: it did not answer in time.
         """
+        password = _password(params)
         timeout_s = float(params.get("timeout_s", 60.0))
         with trio.move_on_after(timeout_s):
             key = await self._lobby_key(parse_dat_url(str(params["url"])).key)
             room = self._lobbies.room(key)
+            if password is not None:
+                await room.take_password(password)
             room.join()
             await room.files.ready()
             await room.offer()

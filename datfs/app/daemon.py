@@ -233,6 +233,7 @@ class _Daemon:
                 engine=engine,
                 events=events,
                 nursery=nursery,
+                is_friend=lambda key: friends.includes(key),
                 on_change=self._ticker.tick,
             )
             lobbies = Lobbies(parts)

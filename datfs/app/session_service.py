@@ -8,6 +8,7 @@ session that is young enough.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 from typing import TYPE_CHECKING
@@ -76,6 +77,7 @@ class SessionService:
         self._options = HeartbeatOptions(interval_s=heartbeat_s, peers_interval_s=interval_s)
         self._me: OwnArchive | None = None
         self._hosting: _Hosting | None = None
+        self._awaiting_password: LobbyRoom | None = None
         self._next_pair: KeyPair | None = None
         self._peers = 0
         self._wake = trio.Event()
@@ -102,12 +104,29 @@ class SessionService:
             log.info("session.json has no fields %s", ", ".join(request.ignored))
         if self._hosting is not None:
             lobby_key = self._hosting.room.key
+        elif self._awaiting_password is not None:
+            lobby_key = self._awaiting_password.key
         else:
             self._next_pair = self._next_pair or KeyPair.generate()
             lobby_key = self._next_pair.public_key
         return request.complete(
             lobby_key=lobby_key, last_update_ms=wall_clock_ms(), peers=self._peers
         )
+
+    def keep_password(self, lobby_key: bytes, password: bytes) -> None:
+        """Keep the password of a session that is hosted, or will be, until that session ends.
+
+        It lies in the store's secrets, so that the session goes on protected after a crash; whoever
+        is connected stays so, and exchanges that start from now on are about the new one.
+
+        Args:
+            lobby_key: of the session's lobby.
+            password: as `lobby.password.parse_password` gives it.
+        """
+        write_secret(self._password_file(lobby_key), password)
+        if self._hosting is not None and self._hosting.room.key == lobby_key:
+            self._hosting.room.set_password(password)
+        self._wake.set()
 
     async def begin(self, me: OwnArchive) -> None:
         """Deal with a session that an earlier mount left: go on with it, or end it."""
@@ -132,9 +151,9 @@ class SessionService:
         Args:
             remove: whether session.json goes with it; else the next mount goes on.
         """
-        if self._me is None or self._hosting is None:
+        if self._me is None or not remove:
             return
-        if remove:
+        if self._hosting is not None or self._awaiting_password is not None:
             self._remove_file(self._me)
             await self._end_hosting("the mount ends")
 
@@ -156,6 +175,7 @@ class SessionService:
             session.last_update_ms, wall_clock_ms=wall_clock_ms()
         ):
             self._remove_file(me)
+            self._forget_secrets(session.url.key)
             self._events.append("session-ended", reason="it was left over from an earlier mount")
 
     @staticmethod
@@ -175,13 +195,15 @@ class SessionService:
 
     async def _follow(self, me: OwnArchive) -> None:
         session = self._written(me)
-        if self._hosting is not None and (
-            session is None or session.url.key != self._hosting.room.key
-        ):
+        room = self._awaiting_password if self._hosting is None else self._hosting.room
+        if room is not None and (session is None or session.url.key != room.key):
             gone = me.read(SESSION_PATH) is None
             await self._end_hosting(f"session.json {'is gone' if gone else 'has a mistake'}")
         if session is None:
             return
+        if self._hosting is not None and session.protected != self._hosting.session.protected:
+            await self._hosting.room.end()  # nobody stays who would not be let in now
+            self._hosting, self._peers = None, 0
         if self._hosting is None:
             try:
                 if me.archive.read_only_reason is not None:
@@ -204,10 +226,20 @@ class SessionService:
         elif key not in self._archives.own:
             await self._archives.open_own(key, rules=rules)
         room = self._room(key)
+        password = read_secret(self._password_file(key)) if session.protected else None
+        awaited = session.protected and password is None
+        room.accept_password(functools.partial(self.keep_password, key), awaited=awaited)
+        if awaited:
+            if self._awaiting_password is None:
+                self._events.append("session-waiting", reason="its password is not given yet")
+            self._awaiting_password = room
+            return
+        self._awaiting_password = None
         await room.host(
             max_peers=session.max_peers,
             certificate=self._certificate(key),
             peers_changed=self._peers_changed,
+            password=password,
         )
         now = trio.current_time()
         self._hosting = _Hosting(
@@ -217,12 +249,14 @@ class SessionService:
         self._events.append("session-started", name=session.name, url=str(session.url))
 
     async def _end_hosting(self, reason: str) -> None:
-        hosting, self._hosting = self._hosting, None
-        if hosting is None:
+        room = self._awaiting_password if self._hosting is None else self._hosting.room
+        self._hosting = self._awaiting_password = None
+        if room is None:
             return
-        await hosting.room.end()
+        room.accept_password(None, awaited=False)
+        await room.end()
         self._peers = 0
-        delete_secret(self._certificate_file(hosting.room.key))
+        self._forget_secrets(room.key)
         self._events.append("session-ended", reason=reason)
 
     async def _beat(self, me: OwnArchive) -> None:
@@ -254,5 +288,12 @@ class SessionService:
         write_secret(file, certificate.to_pem())
         return certificate
 
+    def _forget_secrets(self, lobby_key: bytes) -> None:
+        delete_secret(self._certificate_file(lobby_key))
+        delete_secret(self._password_file(lobby_key))
+
     def _certificate_file(self, lobby_key: bytes) -> Path:
         return self._home.secrets_folder / f"{lobby_key.hex()}.pem"
+
+    def _password_file(self, lobby_key: bytes) -> Path:
+        return self._home.secrets_folder / f"{lobby_key.hex()}.password"

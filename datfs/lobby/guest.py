@@ -19,6 +19,7 @@ from datfs.lobby.hosting import ATTEMPT_S
 from datfs.lobby.joining import Joining
 from datfs.lobby.machine import GuestOutput
 from datfs.lobby.names import BEACON_NAME, answer_name, offer_name, writer_name
+from datfs.lobby.password import PAKE_VERSION
 from datfs.lobby.ports import PeerT
 from datfs.lobby.signal import encode_offer, parse_answer, parse_beacon, parse_offer, sdp_identity
 from datfs.lobby.signal_reader import SignalReader
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from datfs.lobby.admission_request import AdmissionRequest
     from datfs.lobby.guest_status import GuestStatus
     from datfs.lobby.ports import Events, GuestEngine, LocalOffer, PeerDirectory, SignalFiles
+    from datfs.lobby.proving import PasswordProver
     from datfs.lobby.signal import Offer
 
 OFFER_DEADLINE_S: Final = 10.0
@@ -71,6 +73,11 @@ class _Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class _Unproven:
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Closed:
     attempt: int
 
@@ -80,7 +87,7 @@ class _Leave:
     pass
 
 
-_Happening = _SignalRead | _Opened | _Closed | _Leave
+_Happening = _SignalRead | _Opened | _Unproven | _Closed | _Leave
 
 
 class Guest(Generic[PeerT]):
@@ -93,6 +100,7 @@ class Guest(Generic[PeerT]):
         files: SignalFiles,
         engine: GuestEngine[PeerT],
         request: AdmissionRequest,
+        prover: PasswordProver,
         directory: PeerDirectory[PeerT],
         events: Events,
         status_changed: Callable[[GuestStatus], None],
@@ -104,14 +112,17 @@ class Guest(Generic[PeerT]):
             files: the lobby's files.
             engine: makes offers, and knows those it made.
             request: asks the host for admission.
+            prover: proves the password of a protected session.
             directory: takes the open connection, under the host's identity.
             events: the log.
-            status_changed: told what the file `state` says when that changes.
+            status_changed: told what the file `state` says when that changes, or when a new
+                offer was taken.
         """
         self._options = options
         self._files = files
         self._engine = engine
         self._request = request
+        self._prover = prover
         self._directory = directory
         self._events = events
         self._status_changed = status_changed
@@ -120,6 +131,7 @@ class Guest(Generic[PeerT]):
         self._record_name = writer_name(options.identity)
         self._joining = Joining(options.writer, attempt_s=options.attempt_s)
         self._status = self._joining.status
+        self._told_attempts = 0
         self._local: LocalOffer[PeerT] | None = None  # of the attempt, if our engine made it
         self._joined: tuple[bytes, PeerT] | None = None  # what the directory was given
         self._inbox_send, self._inbox = trio.open_memory_channel[_Happening](_INBOX_LIMIT)
@@ -128,6 +140,11 @@ class Guest(Generic[PeerT]):
     def status(self) -> GuestStatus:
         """What the file `state` says."""
         return self._status
+
+    @property
+    def attempts(self) -> int:
+        """How many offers were taken as the one whose answers count."""
+        return self._joining.attempt
 
     async def new_offer(self) -> bytes:
         """Return what a read of `new-offer` gives: a fresh offer of the engine, not yet written.
@@ -181,12 +198,19 @@ class Guest(Generic[PeerT]):
         try:
             await local.accept_answer(self._joining.answer_sdp)
             await local.connection.wait_open()
-            await self._inbox_send.send(_Opened(attempt))
+            proven = await self._prove(local.connection)
+            await self._inbox_send.send(_Opened(attempt) if proven else _Unproven(attempt))
             await local.connection.wait_ended()
         except Exception as error:  # whatever it is, the attempt has failed and may be repeated
             if local is self._local:  # else it was closed on purpose
                 self._failed(error)
         await self._inbox_send.send(_Closed(attempt))
+
+    async def _prove(self, connection: PeerT) -> bool:
+        beacon = self._joining.beacon
+        if beacon is None or not beacon.protected:
+            return True
+        return await self._prover.prove(connection, beacon.host)
 
     # --- what it means ---------------------------------------------------------------------
 
@@ -197,6 +221,7 @@ class Guest(Generic[PeerT]):
             with trio.move_on_at(self._joining.next_timeout):
                 happened = await self._inbox.receive()
             now = trio.current_time()
+            self._joining.has_password = self._prover.password is not None
             match happened:
                 case None:
                     outputs = self._joining.on_timeout(now)
@@ -210,6 +235,8 @@ class Guest(Generic[PeerT]):
                         continue
                 case _Opened(attempt):
                     outputs = self._joining.opened(attempt, now)
+                case _Unproven(attempt):
+                    outputs = self._joining.unproven(attempt, now)
                 case _Closed(attempt):
                     outputs = self._joining.closed(attempt, now)
             await self._do_all(outputs, nursery, reader)
@@ -305,7 +332,8 @@ class Guest(Generic[PeerT]):
 
     def _offer_text(self, local: LocalOffer[PeerT]) -> bytes:
         beacon = self._joining.beacon
-        return encode_offer(local.sdp, None if beacon is None else beacon.id)
+        beacon_id = None if beacon is None else beacon.id
+        return encode_offer(local.sdp, beacon_id, pake=PAKE_VERSION)
 
     async def _part(self) -> None:
         if self._joined is not None:
@@ -323,9 +351,11 @@ class Guest(Generic[PeerT]):
     def _tell_status(self) -> None:
         status = self._joining.status
         if status != self._status:
-            self._status = status
             self._events.append("lobby", state=status.word, reason=status.reason)
-            self._status_changed(status)
+        elif self.attempts == self._told_attempts:
+            return
+        self._status, self._told_attempts = status, self.attempts
+        self._status_changed(status)
 
     def _failed(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__

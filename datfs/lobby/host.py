@@ -9,6 +9,7 @@ in one task, in order. Whatever fails for one guest becomes an event and an answ
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -25,6 +26,7 @@ from datfs.lobby.names import (
     answer_name,
     parse_signal_name,
 )
+from datfs.lobby.password import PAKE_VERSION, PASSWORD_S
 from datfs.lobby.ports import PeerT
 from datfs.lobby.room import RESERVATION_S, Room
 from datfs.lobby.signal import Beacon, Offer, encode_answer, encode_refusal, parse_offer
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from datfs.lobby.admission import WriterUsage
+    from datfs.lobby.door import PasswordDoor
     from datfs.lobby.ports import Events, HostEngine, JoinReceiver, PeerDirectory, SignalFiles
 
 ANSWER_DEADLINE_S: Final = 10.0
@@ -90,6 +93,12 @@ class _Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class _Unproven:
+    guest: bytes
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Closed:
     guest: bytes
     attempt: int
@@ -105,7 +114,7 @@ class _End:
     pass
 
 
-_Happening = _OfferRead | _AnswerMade | _Opened | _Closed | _Struck | _End
+_Happening = _OfferRead | _AnswerMade | _Opened | _Unproven | _Closed | _Struck | _End
 
 
 class Host(Generic[PeerT]):
@@ -122,6 +131,7 @@ class Host(Generic[PeerT]):
         events: Events,
         writer_usage: Callable[[bytes], WriterUsage | None],
         peers_changed: Callable[[int], None],
+        door: PasswordDoor | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -134,6 +144,7 @@ class Host(Generic[PeerT]):
             events: the log.
             writer_usage: tells how much a writer archive holds by its key, None if not known.
             peers_changed: told the number of connected peers when it changes.
+            door: lets guests prove the password of a protected session; None for an open one.
         """
         self._options = options
         self._files = files
@@ -143,7 +154,9 @@ class Host(Generic[PeerT]):
         self._events = events
         self._writer_usage = writer_usage
         self._peers_changed = peers_changed
-        room = Room(options.max_peers, reservation_s=options.reservation_s)
+        self._door = door
+        for_password_s = PASSWORD_S if door is not None else 0.0
+        room = Room(options.max_peers, reservation_s=options.reservation_s + for_password_s)
         self._hosting = Hosting(room, attempt_s=options.attempt_s)
         self._offers: dict[bytes, Offer] = {}
         self._answers: dict[bytes, str] = {}
@@ -217,7 +230,12 @@ class Host(Generic[PeerT]):
                 await self._files.remove(name)
         records = await read_records(self._files, self._events)
         sdp = await self._engine.create_beacon()
-        beacon = Beacon(sdp=sdp, host=options.identity, id=options.beacon_id)
+        beacon = Beacon(
+            sdp=sdp,
+            host=options.identity,
+            id=options.beacon_id,
+            protected=self._door is not None,
+        )
         await self._files.write(BEACON_NAME, beacon.encode())
         return Admission(
             lobby_key=options.lobby_key,
@@ -261,7 +279,10 @@ class Host(Generic[PeerT]):
     async def _follow(self, guest: bytes, attempt: int, connection: PeerT) -> None:
         try:
             await connection.wait_open()
-            await self._inbox_send.send(_Opened(guest, attempt))
+            if self._door is None or await self._door.prove(guest, connection):
+                await self._inbox_send.send(_Opened(guest, attempt))
+            else:
+                await self._inbox_send.send(_Unproven(guest, attempt))
             await connection.wait_ended()
         except Exception as error:  # one guest's failure is its own
             if (guest, attempt) in self._connections:  # else it was closed on purpose
@@ -298,6 +319,8 @@ class Host(Generic[PeerT]):
                 return self._tell_answer(guest, attempt, sdp, nursery, now)
             case _Opened(guest, attempt):
                 return self._hosting.opened(guest, attempt, now)
+            case _Unproven(guest, attempt):
+                return self._hosting.unproven(guest, attempt, now)
             case _Closed(guest, attempt):
                 return self._hosting.closed(guest, attempt, now)
             case _Struck(guest):
@@ -315,12 +338,25 @@ class Host(Generic[PeerT]):
             return self._hosting.invalid_offer(guest, hashlib.sha256(data).digest(), now)
         if offer.beacon_id not in (None, self._options.beacon_id):
             return self._hosting.offer_gone(guest, now)
-        effects = self._hosting.offer(guest, offer.id, now)
+        objection = self._objection(guest, offer)
+        if objection:
+            return self._hosting.invalid_offer(guest, offer.id, now, reason=objection)
+        first = self._door is not None and self._door.is_friend(guest)
+        effects = self._hosting.offer(guest, offer.id, now, first=first)
         if effects is None:
             return []
         self._offers[guest] = offer
         self._events.append("offer", guest=guest.hex())
         return effects
+
+    def _objection(self, guest: bytes, offer: Offer) -> str:
+        """Why a protected session takes no such offer; empty if it does."""
+        if self._door is None:
+            return ""
+        if offer.pake != PAKE_VERSION:
+            return "the session is protected: only datfs can prove its password"
+        delay_s = math.ceil(self._door.delay_s(guest))
+        return f"too many wrong passwords; try again in {delay_s} s" if delay_s else ""
 
     def _tell_answer(
         self, guest: bytes, attempt: int, sdp: str, nursery: trio.Nursery, now: float

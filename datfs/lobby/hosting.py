@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from datfs.lobby.machine import HostInput, HostOutput, HostState, host_step
+from datfs.lobby.password import WRONG_PASSWORD
 from datfs.lobby.room import Room, RoomReply
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 ATTEMPT_S: Final = 60.0
 """An offer that is not answered, an answer that is not used: after this they are given up."""
+
+INVALID_OFFER: Final = "invalid offer"
 
 _OFFER_INPUTS: Final = {
     RoomReply.PLACED: HostInput.OFFER_PLACED,
@@ -29,8 +32,8 @@ _OFFER_INPUTS: Final = {
 _REASONS: Final = {
     HostInput.OFFER_FULL: "full",
     HostInput.OPENED_FULL: "full",
-    HostInput.OFFER_INVALID: "invalid offer",
     HostInput.ANSWER_FAILED: "failed",
+    HostInput.UNPROVEN: WRONG_PASSWORD,
 }
 _EXPIRED_REASONS: Final = {HostState.QUEUED: "full", HostState.ANSWERING: "failed"}
 
@@ -60,6 +63,7 @@ class _Guest:
     attempt: int = 0
     offer_id: bytes | None = None  # of the offer that lies there
     tried_id: bytes = b""  # of the offer that is or was dealt with last
+    invalid_reason: str = INVALID_OFFER
     deadline: float = math.inf
     ignored: set[bytes] = field(default_factory=set)
 
@@ -114,25 +118,31 @@ class Hosting:
         known = self._guests.get(guest)
         return known is not None and known.attempt == attempt
 
-    def offer(self, guest: bytes, offer_id: bytes, now: float) -> list[Effect] | None:
+    def offer(
+        self, guest: bytes, offer_id: bytes, now: float, *, first: bool = False
+    ) -> list[Effect] | None:
         """Take an offer that lies in the lobby; None if it is the same as before, or ignored.
 
         Args:
             guest: whose it is.
             offer_id: SHA-256 of its text.
             now: the time.
+            first: whether it goes before others if it must wait for a place.
         """
         known = self._known(guest)
         if not self._is_new(known, offer_id):
             return None
-        happened = _OFFER_INPUTS[self._room.request(guest)]
+        happened = _OFFER_INPUTS[self._room.request(guest, first=first)]
         return self._happen([(guest, happened)], now)
 
-    def invalid_offer(self, guest: bytes, offer_id: bytes, now: float) -> list[Effect]:
-        """Take a file in the offer's place that is none."""
+    def invalid_offer(
+        self, guest: bytes, offer_id: bytes, now: float, *, reason: str = INVALID_OFFER
+    ) -> list[Effect]:
+        """Take a file in the offer's place that is none, or none that this session takes."""
         known = self._known(guest)
         if not self._is_new(known, offer_id):
             return []
+        known.invalid_reason = reason
         return self._happen([(guest, HostInput.OFFER_INVALID)], now)
 
     def offer_gone(self, guest: bytes, now: float) -> list[Effect]:
@@ -162,6 +172,12 @@ class Hosting:
             return []
         happened = HostInput.OPENED if self._room.take(guest) else HostInput.OPENED_FULL
         return self._happen([(guest, happened)], now)
+
+    def unproven(self, guest: bytes, attempt: int, now: float) -> list[Effect]:
+        """Take note that the guest of an attempt does not know the password."""
+        if not self._in_state(guest, attempt, HostState.ANSWERED, HostState.LAPSED):
+            return []
+        return self._happen([(guest, HostInput.UNPROVEN)], now)
 
     def closed(self, guest: bytes, attempt: int, now: float) -> list[Effect]:
         """Take note that the connection of an attempt has ended."""
@@ -232,7 +248,9 @@ class Hosting:
                     known.attempt += 1
                     effects.append(self._effect(guest, known, output))
                 case HostOutput.WRITE_REFUSAL:
-                    reason = _REASONS.get(happened) or _EXPIRED_REASONS[was]
+                    reason = _REASONS.get(happened) or _EXPIRED_REASONS.get(was, "")
+                    if happened is HostInput.OFFER_INVALID:
+                        reason = known.invalid_reason
                     effects.append(self._effect(guest, known, output, reason))
                 case _:
                     effects.append(self._effect(guest, known, output))

@@ -15,9 +15,12 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
 
 from datfs.errors import InvalidSignal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SIGNAL_LIMIT_BYTES: Final = 64 * 1024
 """The largest signal file; a complete description with all its candidates has 1 to 6 KiB."""
@@ -57,11 +60,13 @@ class Offer:
         sdp: the complete description.
         id: SHA-256 of the file's bytes; a changed file is another offer.
         beacon_id: the beacon it was made for, where it says so.
+        pake: the version of the password exchange that whoever made it speaks; None if none.
     """
 
     sdp: str
     id: bytes
     beacon_id: bytes | None = None
+    pake: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,20 +103,37 @@ class Beacon:
         sdp: a description of the host, without candidates: its addresses go to guests alone.
         host: the host's identity, 32 bytes.
         id: new with each start of the host.
+        protected: whether guests have to prove a password.
     """
 
     sdp: str
     host: bytes
     id: bytes
+    protected: bool = False
 
     def encode(self) -> bytes:
         """Return the beacon's bytes."""
-        return _encode({"type": "offer", "sdp": self.sdp, "host": self.host, "id": self.id})
+        protected = self.protected or None
+        return _encode(
+            {
+                "type": "offer",
+                "sdp": self.sdp,
+                "host": self.host,
+                "id": self.id,
+                "protected": protected,
+            }
+        )
 
 
-def encode_offer(sdp: str, beacon_id: bytes | None = None) -> bytes:
-    """Return an offer's bytes, naming the beacon it is made for if that is known."""
-    return _encode({"type": "offer", "sdp": sdp, "beacon": beacon_id})
+def encode_offer(sdp: str, beacon_id: bytes | None = None, *, pake: int | None = None) -> bytes:
+    """Return an offer's bytes.
+
+    Args:
+        sdp: the complete description.
+        beacon_id: the beacon it is made for, if that is known.
+        pake: the version of the password exchange that the offerer speaks, if any.
+    """
+    return _encode({"type": "offer", "sdp": sdp, "beacon": beacon_id, "pake": pake})
 
 
 def encode_answer(sdp: str, offer_id: bytes) -> bytes:
@@ -132,10 +154,12 @@ def parse_offer(data: bytes) -> Offer:
     """
     fields = _fields(data, "offer")
     _check_type(fields, "offer", "offer")
+    pake = fields.get("pake")
     return Offer(
         sdp=_description(fields, "offer"),
         id=hashlib.sha256(data).digest(),
         beacon_id=_hex(fields, "beacon", BEACON_ID_SIZE, "offer"),
+        pake=pake if isinstance(pake, int) else None,
     )
 
 
@@ -167,7 +191,12 @@ def parse_beacon(data: bytes) -> Beacon:
     beacon_id = _hex(fields, "id", BEACON_ID_SIZE, "beacon")
     if host is None or beacon_id is None:
         _refuse("beacon", "it lacks host or id")
-    return Beacon(sdp=_description(fields, "beacon"), host=host, id=beacon_id)
+    return Beacon(
+        sdp=_description(fields, "beacon"),
+        host=host,
+        id=beacon_id,
+        protected=bool(fields.get("protected")),
+    )
 
 
 def sdp_identity(sdp: str) -> SdpIdentity:
@@ -183,7 +212,7 @@ def sdp_identity(sdp: str) -> SdpIdentity:
     return SdpIdentity(ufrag=ufrag[1], fingerprint=bytes.fromhex(fingerprint[1].replace(":", "")))
 
 
-def _encode(fields: dict[str, str | bytes | None]) -> bytes:
+def _encode(fields: Mapping[str, str | bytes | int | None]) -> bytes:
     plain = {
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in fields.items()

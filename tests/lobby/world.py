@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
@@ -13,22 +14,68 @@ from datfs.crypto.keys import KeyPair
 from datfs.errors import ChannelClosed, DatfsError
 from datfs.lobby.admission import AdmissionLimits, WriterUsage
 from datfs.lobby.admission_request import AdmissionRequest
+from datfs.lobby.door import PasswordDoor
 from datfs.lobby.guest import Guest, GuestOptions
 from datfs.lobby.host import Host, HostOptions
 from datfs.lobby.names import owner_of, writer_name
 from datfs.lobby.ports import ConnectionGone, JoinReceived, LobbyConnection
+from datfs.lobby.proving import PasswordProver
 from datfs.lobby.signal import encode_offer, sdp_identity
 from datfs.lobby.writers import WriterState, parse_record
 from tests.lobby.sdp import description
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from datfs.lobby.guest_status import GuestStatus
+
+T = TypeVar("T")
 
 LOBBY = b"L" * 32
 HOST = KeyPair.from_seed(b"\xaa" * 32)
 HANDSHAKE_ID = b"H" * 32
+
+
+class FakeChannel:
+    """One end of a pretended data channel."""
+
+    def __init__(
+        self,
+        label: str,
+        send: trio.MemorySendChannel[str | bytes],
+        receive: trio.MemoryReceiveChannel[str | bytes],
+    ) -> None:
+        self.label = label
+        self._send = send
+        self._receive = receive
+        self.received: list[str | bytes] = []
+
+    @classmethod
+    def pair(cls, label: str) -> tuple[FakeChannel, FakeChannel]:
+        to_second, second = trio.open_memory_channel[str | bytes](math.inf)
+        to_first, first = trio.open_memory_channel[str | bytes](math.inf)
+        return cls(label, to_second, first), cls(label, to_first, second)
+
+    async def send(self, message: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        try:
+            self._send.send_nowait(message)
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            raise ChannelClosed("the channel is closed") from None
+
+    async def receive(self) -> str | bytes:
+        try:
+            self.received.append(await self._receive.receive())
+        except trio.ClosedResourceError:
+            raise trio.EndOfChannel from None
+        return self.received[-1]
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.close()
+
+    def close(self) -> None:
+        self._send.close()
 
 
 class FakePeer:
@@ -38,6 +85,29 @@ class FakePeer:
         self.opened = trio.Event()
         self.ended = trio.Event()
         self.other: FakePeer | None = None
+        self.local_fingerprint = os.urandom(32)
+        self._opened_by_other, self._incoming = trio.open_memory_channel[FakeChannel](16)
+        self._channels: list[FakeChannel] = []
+
+    def remote_fingerprint(self) -> bytes | None:
+        return None if self.other is None else self.other.local_fingerprint
+
+    async def open_channel(self, label: str) -> FakeChannel:
+        await trio.lowlevel.checkpoint()
+        if self.ended.is_set() or self.other is None:
+            raise ChannelClosed("the connection has ended")
+        ours, theirs = FakeChannel.pair(label)
+        self._channels.append(ours)
+        self.other._channels.append(theirs)
+        self.other._opened_by_other.send_nowait(theirs)
+        return ours
+
+    async def accept_channel(self, label: str) -> FakeChannel:
+        async for channel in self._incoming:
+            if channel.label == label:
+                return channel
+            await channel.aclose()
+        raise ChannelClosed("the connection has ended")
 
     async def wait_open(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -60,9 +130,12 @@ class FakePeer:
 
     def drop(self) -> None:
         """End both ends at once."""
-        self.ended.set()
-        if self.other is not None:
-            self.other.ended.set()
+        for end in (self, self.other):
+            if end is not None:
+                end.ended.set()
+                end._opened_by_other.close()
+                for channel in end._channels:
+                    channel.close()
 
 
 class FakeOffer:
@@ -192,6 +265,12 @@ class View:
         return record is not None and parse_record(record).state is WriterState.LIVE
 
 
+async def compute_at_once(function: Callable[[], T]) -> T:
+    """`Compute` without a thread, for a clock that jumps while no task runs."""
+    await trio.lowlevel.checkpoint()
+    return function()
+
+
 class Log:
     """Events as they come."""
 
@@ -274,6 +353,7 @@ class Member:
         self.directory = Directory()
         self.path = JoinPath(world.joins, number, connected_after_s=connected_after_s)
         self.said: list[str] = []
+        self.prover = PasswordProver(self.hash, LOBBY, compute=compute_at_once)
         self._world = world
         self.guest = self.make_guest(fresh=True)
 
@@ -298,6 +378,7 @@ class Member:
             files=self.view,
             engine=self._world.engine,
             request=request,
+            prover=self.prover,
             directory=self.directory,
             events=self.log,
             status_changed=self._heard,
@@ -317,7 +398,24 @@ class Member:
 class World:
     """The lobby and everybody in it; `start` serves it in the nursery."""
 
-    def __init__(self, nursery: trio.Nursery, *, max_peers: int = 8, delay_s: float = 0.02) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        *,
+        max_peers: int = 8,
+        delay_s: float = 0.02,
+        password: bytes | None = None,
+    ) -> None:
+        self.friends: set[bytes] = set()
+        self.door = None
+        if password is not None:
+            self.door = PasswordDoor(
+                password,
+                identity=HOST.public_key,
+                lobby_key=LOBBY,
+                is_friend=self.friends.__contains__,
+                compute=compute_at_once,
+            )
         self.nursery = nursery
         self.delay_s = delay_s
         self.engine = FakeEngine()
@@ -349,6 +447,7 @@ class World:
             events=self.log,
             writer_usage=self.usage.get,
             peers_changed=self.peers.append,
+            door=self.door,
         )
 
     def join(self, member: bytes | None) -> View:

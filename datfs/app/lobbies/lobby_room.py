@@ -19,12 +19,15 @@ from datfs.app.lobbies.lobby_archives import LobbyArchives
 from datfs.app.lobbies.peer_rooms import PeerRooms
 from datfs.app.lobbies.rules import LobbyRules
 from datfs.crypto.keys import KeyPair
-from datfs.errors import ArchiveUnreachable, DatfsError, InvalidSignal, NotYours
+from datfs.errors import ArchiveUnreachable, DatfsError, InvalidSignal, LobbyEnded, NotYours
 from datfs.lobby.admission import WriterUsage
 from datfs.lobby.admission_request import AdmissionRequest
+from datfs.lobby.door import PasswordDoor
 from datfs.lobby.guest import Guest, GuestOptions
 from datfs.lobby.host import Host, HostOptions
 from datfs.lobby.names import BEACON_NAME, check_writable, offer_name
+from datfs.lobby.password import PAKE_VERSION, parse_password
+from datfs.lobby.proving import PasswordProver
 from datfs.lobby.signal import BEACON_ID_SIZE, encode_offer, parse_beacon
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ class LobbyParts:
         engine: makes connections.
         events: the log.
         nursery: for the services; ends with the daemon.
+        is_friend: tells by an identity key whether it is one of our friends.
         on_change: called when anything of a lobby's directory changed.
     """
 
@@ -67,6 +71,7 @@ class LobbyParts:
     engine: Engine
     events: EventLog
     nursery: trio.Nursery
+    is_friend: Callable[[bytes], bool]
     on_change: Callable[[], None]
 
 
@@ -93,6 +98,10 @@ class LobbyRoom:
         self._host_ended = trio.Event()
         self._guest: Guest[PeerConnection] | None = None
         self._guest_ended = trio.Event()
+        self._prover = PasswordProver(parts.identity.public_key, key)
+        self._keep_password: Callable[[bytes], None] | None = None  # while ours to host
+        self._awaits_password = False
+        self._door: PasswordDoor | None = None
         self._status_changed = trio.Event()
 
     # --- the directory (fs.ports.LobbyView) ----------------------------------------------------
@@ -148,6 +157,8 @@ class LobbyRoom:
         """What the file `state` says."""
         if self._host is not None:
             return f"hosting: {self._host.peers} connected, {self._host.waiting} waiting"
+        if self._awaits_password:
+            return "waiting for the password: write it to `password`, and the session begins"
         if self.files.is_hosted:
             return "ended: the session is over"
         if self._guest is not None:
@@ -170,7 +181,23 @@ class LobbyRoom:
         except InvalidSignal:
             pass  # the offer then names no beacon, and the host decides
         offer = await self._parts.engine.create_offer()
-        return encode_offer(offer.sdp, beacon_id)
+        return encode_offer(offer.sdp, beacon_id, pake=PAKE_VERSION)
+
+    async def take_password(self, written: bytes) -> None:
+        """Take the password of the session that we host, or of one to be joined.
+
+        Raises:
+            InvalidPassword: this cannot be one.
+            LobbyEnded: the session, which was ours, is over.
+        """
+        await trio.lowlevel.checkpoint()
+        password = parse_password(written)
+        if self._keep_password is not None:
+            self._keep_password(password)
+        elif self.files.is_hosted:
+            raise LobbyEnded("the session is over; a new one has a lobby of its own")
+        else:
+            self._prover.password = password
 
     def peers(self) -> Iterable[bytes]:
         """The identity keys of the peers that have a directory."""
@@ -184,8 +211,19 @@ class LobbyRoom:
 
     @property
     def is_active(self) -> bool:
-        """Whether a service runs here."""
-        return self._host is not None or self._guest is not None
+        """Whether a service runs here, or waits for its password."""
+        return self._host is not None or self._guest is not None or self._awaits_password
+
+    def accept_password(self, keep: Callable[[bytes], None] | None, *, awaited: bool) -> None:
+        """Hand passwords that are written here on, for as long as the session is ours to host.
+
+        Args:
+            keep: takes them; None when the session is over.
+            awaited: whether the session cannot begin without one.
+        """
+        self._keep_password = keep
+        self._awaits_password = awaited
+        self._parts.on_change()
 
     async def host(
         self,
@@ -193,8 +231,11 @@ class LobbyRoom:
         max_peers: int,
         certificate: Certificate,
         peers_changed: Callable[[int], None],
+        password: bytes | None = None,
     ) -> None:
         """Host this lobby, an own archive; returns once the beacon is written.
+
+        With a password its guests have to prove that they know it.
 
         Raises:
             DatfsError: the beacon could not be made or written.
@@ -205,6 +246,14 @@ class LobbyRoom:
             membership.topic.max_connections, max_peers + CONNECTIONS_BESIDE_GUESTS
         )
         joins = TopicJoinReceiver(membership)
+        self._door = None
+        if password is not None:
+            self._door = PasswordDoor(
+                password,
+                identity=parts.identity.public_key,
+                lobby_key=self.key,
+                is_friend=parts.is_friend,
+            )
         host = Host(
             HostOptions(
                 lobby_key=self.key,
@@ -220,6 +269,7 @@ class LobbyRoom:
             events=self._events,
             writer_usage=self._writer_usage,
             peers_changed=peers_changed,
+            door=self._door,
         )
         ended = trio.Event()
         begun = trio.Event()
@@ -252,6 +302,11 @@ class LobbyRoom:
         """Give the hosted session more or fewer places; nobody who has one loses it."""
         if self._host is not None:
             self._host.set_max_peers(max_peers)
+
+    def set_password(self, password: bytes) -> None:
+        """Ask guests of the hosted session for this password from now on, if it has one."""
+        if self._door is not None:
+            self._door.password = password
 
     async def end(self) -> None:
         """End the session that is hosted here; beacon and answers are gone when it returns."""
@@ -294,6 +349,7 @@ class LobbyRoom:
             files=self.files,
             engine=parts.engine,
             request=request,
+            prover=self._prover,
             directory=self._rooms,
             events=self._events,
             status_changed=self._on_status,
@@ -312,12 +368,17 @@ class LobbyRoom:
     async def offer(self) -> None:
         """Make an offer and write it, as `cat new-offer > HASH.offer.bin` does.
 
+        Returns once the state is that of this offer and not of one before.
+
         Raises:
             DatfsError: the engine could not make it, or the file could not be written.
         """
         self.join()
         name = offer_name(self._parts.identity.public_key)
+        attempts = None if self._guest is None else self._guest.attempts
         await self.files.write(name, await self.new_offer())
+        while self._guest is not None and self._guest.attempts == attempts:
+            await self._status_changed.wait()
 
     async def wait_status(self, words: Iterable[str]) -> GuestStatus | None:
         """Wait until the guest's state is one of these; None if nobody has joined."""
