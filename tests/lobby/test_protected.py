@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
+from datfs.crypto.keys import KeyPair
 from datfs.crypto.pake import ENTROPY_SIZE, REFUSAL, PakeSide, PasswordExchange
 from datfs.errors import ChannelClosed
 from datfs.lobby.door import EXCHANGE_S
-from datfs.lobby.names import writer_name
+from datfs.lobby.names import answer_name, offer_name, writer_name
 from datfs.lobby.password import PAKE_CHANNEL, PAKE_VERSION, PASSWORD_S, side_name
 from datfs.lobby.room import RESERVATION_S
 from datfs.lobby.signal import Answer, Refusal, encode_offer, parse_answer
@@ -47,32 +49,33 @@ async def offering(world: World, password: bytes | None) -> Member:
     return guest
 
 
-def admitted(world: World, number: int) -> Member:
-    """A guest that was let in, with software of its own."""
-    member = Member(world, number, connected_after_s=0)
-    record = WriterRecord(member.writer).encode()
-    world.publish(world.view, writer_name(member.hash), record)
-    return member
+class Stranger:
+    """A guest that was let in and has software of its own."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self._world = world
+        self.hash = KeyPair.from_seed(number.to_bytes(32, "big")).public_key
+        record = WriterRecord(b"writer" + number.to_bytes(26, "big"))
+        world.publish(world.view, writer_name(self.hash), record.encode())
+
+    async def answer_to(self, offer: FakeOffer) -> Answer | Refusal:
+        """Write an offer, of the kind that datfs makes, and wait for what the host says to it."""
+        text = encode_offer(offer.sdp, pake=PAKE_VERSION)
+        offer_id = hashlib.sha256(text).digest()
+        self._world.publish(self._world.view, offer_name(self.hash), text)
+        while True:
+            await trio.sleep(0.25)
+            data = self._world.view.files.get(answer_name(self.hash))
+            answer = None if data is None else parse_answer(data)
+            if answer is not None and answer.offer_id == offer_id:
+                return answer
 
 
-async def answer_to(world: World, guest: Member, offer: FakeOffer) -> Answer | Refusal:
-    """Write an offer, of the kind that datfs makes, and wait for what the host says to it."""
-    text = encode_offer(offer.sdp, pake=PAKE_VERSION)
-    offer_id = hashlib.sha256(text).digest()
-    await guest.view.write(guest.offer_name, text)
-    while True:
-        data = world.view.files.get(guest.answer_name)
-        answer = None if data is None else parse_answer(data)
-        if answer is not None and answer.offer_id == offer_id:
-            return answer
-        await trio.sleep(0.05)
-
-
-async def connected(world: World, guest: Member) -> FakePeer:
+async def connected(world: World, guest: Stranger) -> FakePeer:
     """The guest's end of a connection, its channel open."""
     offer = await world.engine.create_offer()
     with trio.fail_after(60):
-        answer = await answer_to(world, guest, offer)
+        answer = await guest.answer_to(offer)
     assert not isinstance(answer, Refusal), answer.reason
     await offer.accept_answer(answer.sdp)
     return offer.connection
@@ -220,7 +223,7 @@ async def test_the_right_password_over_anything_else_is_wrong(
 ) -> None:
     """A man in the middle has other certificates; a proof for elsewhere names something else."""
     async with lobby() as world:
-        guest = admitted(world, 100)
+        guest = Stranger(world, 100)
         peer = await connected(world, guest)
         exchange = {
             "own": lambda: side_a(guest.hash, peer, own_fingerprint=b"m" * 32),
@@ -238,7 +241,7 @@ async def test_the_right_password_over_anything_else_is_wrong(
 async def test_what_a_friend_once_sent_opens_nothing(autojump_clock: MockClock) -> None:
     """Replay over another connection, even with the same certificates and by the same identity."""
     async with lobby() as world:
-        guest = admitted(world, 100)
+        guest = Stranger(world, 100)
         first = await connected(world, guest)
         channel = await first.open_channel(PAKE_CHANNEL)
         exchange = side_a(guest.hash, first)
@@ -283,7 +286,7 @@ async def test_every_kind_of_breaking_off_counts_as_a_wrong_guess(
 
     async with lobby() as world:
         assert world.door is not None
-        guest = admitted(world, 100)
+        guest = Stranger(world, 100)
         for breaking_off in (before_proving, silent, closing, garbling):
             peer = await connected(world, guest)
             channel = await peer.open_channel(PAKE_CHANNEL)
@@ -296,7 +299,7 @@ async def test_every_kind_of_breaking_off_counts_as_a_wrong_guess(
             assert await guess(side_a(guest.hash, peer, b"wrong"), peer) == REFUSAL
             await trio.sleep(16)
         assert world.door.delay_s(guest.hash) > PASSWORD_S
-        answer = await answer_to(world, guest, await world.engine.create_offer())
+        answer = await guest.answer_to(await world.engine.create_offer())
         assert isinstance(answer, Refusal)
         assert answer.reason.startswith("too many wrong passwords; try again in")
 
@@ -305,7 +308,7 @@ async def test_who_opens_no_exchange_is_closed_in_time_and_holds_no_turn(
     autojump_clock: MockClock,
 ) -> None:
     async with lobby(max_peers=1) as world:
-        peer = await connected(world, admitted(world, 100))
+        peer = await connected(world, Stranger(world, 100))
         stray = await peer.open_channel("chat")
         guest = await offering(world, PASSWORD)
         with pytest.raises(trio.EndOfChannel):
@@ -328,7 +331,10 @@ async def test_the_place_is_kept_for_as_long_as_the_password_may_take(
 
 
 class Crowd:
-    """Identities that guess, each again and again."""
+    """Identities that guess, each again and again.
+
+    A proof by the wrong password is to the host as random as random bytes, which cost nothing.
+    """
 
     def __init__(self, world: World, *, identities: int, guesses: int) -> None:
         self.guesses = 0
@@ -336,9 +342,11 @@ class Crowd:
         self.running = 0
         self.most_running = 0
         self._world = world
+        entropy = b"\7" * ENTROPY_SIZE
+        self._share = PasswordExchange(PakeSide.A, b"", a=b"", b=b"", entropy=entropy).begin()
         self._wanted = guesses
         self._enough = trio.Event()
-        self._members = [admitted(world, 1000 + number) for number in range(identities)]
+        self._members = [Stranger(world, 1000 + number) for number in range(identities)]
 
     async def guess(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -347,31 +355,30 @@ class Crowd:
             await self._enough.wait()
             nursery.cancel_scope.cancel()
 
-    async def _guess_on(self, member: Member) -> None:
+    async def _guess_on(self, member: Stranger) -> None:
         while True:
             offer = await self._world.engine.create_offer()
             with trio.move_on_after(70):
-                answer = await answer_to(self._world, member, offer)
+                answer = await member.answer_to(offer)
                 if isinstance(answer, Refusal):
                     await trio.sleep(5)
                     continue
                 await offer.accept_answer(answer.sdp)
                 try:
-                    await self._exchange(member, offer.connection)
+                    await self._exchange(offer.connection)
                 except (trio.EndOfChannel, ChannelClosed):
                     await trio.sleep(1)
 
-    async def _exchange(self, member: Member, peer: FakePeer) -> None:
+    async def _exchange(self, peer: FakePeer) -> None:
         channel = await peer.open_channel(PAKE_CHANNEL)
-        exchange = side_a(member.hash, peer, f"guess {self.guesses}".encode())
-        await channel.send(exchange.begin())
-        share = await channel.receive()
+        await channel.send(self._share)
+        await channel.receive()
         self.guesses += 1
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         await trio.sleep(0.5)  # to hold the turn for a while
         self.running -= 1
-        await channel.send(exchange.receive(share))
+        await channel.send(b"a" + os.urandom(32))
         self.heard.add(await channel.receive())
         if self.guesses >= self._wanted:
             self._enough.set()
