@@ -215,13 +215,13 @@ class WorldCommands:
                 await room.take_password(password)
             room.join()
             await room.files.ready()
-            await room.offer()
-            status = await room.wait_status({"joined", "full", "refused", "ended"})
+            before = await room.offer()
+            status = await room.wait_status({"joined", "full", "refused", "ended"}, after=before)
             if status is None:
                 raise LobbyEnded("the lobby was left")
             match status.word:
                 case "full" | "refused":
-                    raise LobbyRefused(f"the host did not let us in, {status}")
+                    raise LobbyRefused(f"the host did not let us in: {status.reason}")
                 case "ended":
                     raise LobbyEnded(f"the session is over: {status.reason}")
             return {"lobby": key.hex(), "state": str(status)}

@@ -39,9 +39,10 @@ class Friends:
         me.on_commit.append(self._my_profile_changed)
         self._take_profile()
 
-    def includes(self, key: bytes) -> bool:
-        """Whether this is the identity key of a friend."""
-        return key in self._keys
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        """The friends, in the order of profile.json."""
+        return self._keys
 
     def links(self) -> Mapping[str, bytes]:
         """Keys by the names that are shown for them."""

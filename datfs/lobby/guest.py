@@ -115,7 +115,7 @@ class Guest(Generic[PeerT]):
             prover: proves the password of a protected session.
             directory: takes the open connection, under the host's identity.
             events: the log.
-            status_changed: told what the file `state` says when that changes, or when a new
+            status_changed: told what the file `state` says when that changes, and whenever a new
                 offer was taken.
         """
         self._options = options
@@ -131,7 +131,7 @@ class Guest(Generic[PeerT]):
         self._record_name = writer_name(options.identity)
         self._joining = Joining(options.writer, attempt_s=options.attempt_s)
         self._status = self._joining.status
-        self._told_attempts = 0
+        self._told_attempt = 0
         self._local: LocalOffer[PeerT] | None = None  # of the attempt, if our engine made it
         self._joined: tuple[bytes, PeerT] | None = None  # what the directory was given
         self._inbox_send, self._inbox = trio.open_memory_channel[_Happening](_INBOX_LIMIT)
@@ -142,9 +142,9 @@ class Guest(Generic[PeerT]):
         return self._status
 
     @property
-    def attempts(self) -> int:
-        """How many offers were taken as the one whose answers count."""
-        return self._joining.attempt
+    def attempt(self) -> int:
+        """The number of the offer that `status` speaks of; 0 before the first."""
+        return self._told_attempt
 
     async def new_offer(self) -> bytes:
         """Return what a read of `new-offer` gives: a fresh offer of the engine, not yet written.
@@ -350,12 +350,13 @@ class Guest(Generic[PeerT]):
 
     def _tell_status(self) -> None:
         status = self._joining.status
-        if status != self._status:
+        is_new = status != self._status
+        if is_new:
+            self._status = status
             self._events.append("lobby", state=status.word, reason=status.reason)
-        elif self.attempts == self._told_attempts:
-            return
-        self._status, self._told_attempts = status, self.attempts
-        self._status_changed(status)
+        if is_new or self._told_attempt != self._joining.attempt:
+            self._told_attempt = self._joining.attempt
+            self._status_changed(status)
 
     def _failed(self, error: Exception) -> None:
         reason = str(error) or type(error).__name__

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 ATTEMPT_S: Final = 60.0
 """An offer that is not answered, an answer that is not used: after this they are given up."""
 
-INVALID_OFFER: Final = "invalid offer"
-
 _OFFER_INPUTS: Final = {
     RoomReply.PLACED: HostInput.OFFER_PLACED,
     RoomReply.QUEUED: HostInput.OFFER_QUEUED,
@@ -63,7 +61,7 @@ class _Guest:
     attempt: int = 0
     offer_id: bytes | None = None  # of the offer that lies there
     tried_id: bytes = b""  # of the offer that is or was dealt with last
-    invalid_reason: str = INVALID_OFFER
+    mistake: str = ""  # of the file that is no valid offer
     deadline: float = math.inf
     ignored: set[bytes] = field(default_factory=set)
 
@@ -136,13 +134,13 @@ class Hosting:
         return self._happen([(guest, happened)], now)
 
     def invalid_offer(
-        self, guest: bytes, offer_id: bytes, now: float, *, reason: str = INVALID_OFFER
+        self, guest: bytes, offer_id: bytes, now: float, *, reason: str = "invalid offer"
     ) -> list[Effect]:
-        """Take a file in the offer's place that is none, or none that this session takes."""
+        """Take a file in the offer's place that is none, or not one that is taken."""
         known = self._known(guest)
         if not self._is_new(known, offer_id):
             return []
-        known.invalid_reason = reason
+        known.mistake = reason
         return self._happen([(guest, HostInput.OFFER_INVALID)], now)
 
     def offer_gone(self, guest: bytes, now: float) -> list[Effect]:
@@ -248,9 +246,10 @@ class Hosting:
                     known.attempt += 1
                     effects.append(self._effect(guest, known, output))
                 case HostOutput.WRITE_REFUSAL:
-                    reason = _REASONS.get(happened) or _EXPIRED_REASONS.get(was, "")
                     if happened is HostInput.OFFER_INVALID:
-                        reason = known.invalid_reason
+                        reason = known.mistake
+                    else:
+                        reason = _REASONS.get(happened) or _EXPIRED_REASONS[was]
                     effects.append(self._effect(guest, known, output, reason))
                 case _:
                     effects.append(self._effect(guest, known, output))

@@ -111,7 +111,7 @@ def test_the_command_hosts_and_joins_with_a_password(people: People) -> None:
 
     wrong = guest.datfs("join", url, "--password-file", secret_file(guest, "a guess"), check=False)
     assert wrong.returncode == 77
-    assert wrong.stderr == "datfs: the host did not let us in, refused: wrong password\n"
+    assert wrong.stderr == "datfs: the host did not let us in: wrong password\n"
     assert (lobby(guest, url) / "state").read_text() == "refused: wrong password\n"
     assert list((lobby(host, url) / "peers").iterdir()) == []
     assert list((lobby(guest, url) / "peers").iterdir()) == []
@@ -152,6 +152,21 @@ def test_files_alone_are_enough(people: People) -> None:
     soon((there / "state").read_text, lambda said: said.startswith("refused: a password is needed"))
     guest.run("sh", "-c", f"echo '{SECRET}' > {there}/password && {offer}")
     talk(people, url)
+
+
+def test_a_session_that_becomes_protected_keeps_nobody(people: People) -> None:
+    host, guest = people
+    url = json.loads(host.datfs("host", "Foobar", "--json").stdout)["url"]
+    guest.datfs("join", url)
+    talk(people, url)
+    host.datfs("host", "Foobar", "--password-file", secret_file(host))
+    assert session(host)["url"] == url
+    state = lobby(guest, url) / "state"
+    soon(state.read_text, lambda said: not said.startswith("joined"))
+    soon(lambda: str(session(host)["peers"]), lambda peers: peers == "0")
+    soon((lobby(host, url) / "state").read_text, lambda said: said.startswith("hosting"))
+    guest.datfs("join", url, "--password-file", secret_file(guest))
+    assert state.read_text().startswith("joined")
 
 
 def test_the_password_file_can_be_written_and_no_more(people: People) -> None:

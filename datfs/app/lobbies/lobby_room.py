@@ -365,25 +365,31 @@ class LobbyRoom:
         )
         parts.on_change()
 
-    async def offer(self) -> None:
+    async def offer(self) -> int:
         """Make an offer and write it, as `cat new-offer > HASH.offer.bin` does.
 
-        Returns once the state is that of this offer and not of one before.
+        Returns:
+            The number of the attempt before, for `wait_status`.
 
         Raises:
             DatfsError: the engine could not make it, or the file could not be written.
         """
         self.join()
         name = offer_name(self._parts.identity.public_key)
-        attempts = None if self._guest is None else self._guest.attempts
+        before = 0 if self._guest is None else self._guest.attempt
         await self.files.write(name, await self.new_offer())
-        while self._guest is not None and self._guest.attempts == attempts:
-            await self._status_changed.wait()
+        return before
 
-    async def wait_status(self, words: Iterable[str]) -> GuestStatus | None:
-        """Wait until the guest's state is one of these; None if nobody has joined."""
+    async def wait_status(self, words: Iterable[str], *, after: int) -> GuestStatus | None:
+        """Wait until a guest's later attempt than `after` has one of these states.
+
+        Returns:
+            None if nobody has joined.
+        """
         wanted = set(words)
-        while self._guest is not None and self._guest.status.word not in wanted:
+        while self._guest is not None and (
+            self._guest.attempt <= after or self._guest.status.word not in wanted
+        ):
             await self._status_changed.wait()
         return None if self._guest is None else self._guest.status
 
