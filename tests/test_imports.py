@@ -68,6 +68,8 @@ CORES: dict[str, frozenset[str]] = {  # what a core keeps away from, by package 
     "lobby.machine": WORLD | {"os"},
     "lobby.signal": WORLD | {"os"},
     "lobby.join": WORLD | {"os"},
+    "lobby.password": WORLD | {"os"},
+    "lobby.throttle": WORLD | {"os"},
     "swarm.scheduler": WORLD | {"os"},
     "store": TASKS,
 }

@@ -159,7 +159,7 @@ def parse_offer(data: bytes) -> Offer:
         sdp=_description(fields, "offer"),
         id=hashlib.sha256(data).digest(),
         beacon_id=_hex(fields, "beacon", BEACON_ID_SIZE, "offer"),
-        pake=pake if isinstance(pake, int) else None,
+        pake=pake if type(pake) is int else None,  # no bool
     )
 
 

@@ -169,6 +169,27 @@ def test_a_session_that_becomes_protected_keeps_nobody(people: People) -> None:
     assert state.read_text().startswith("joined")
 
 
+def test_after_a_crash_the_session_goes_on_protected(tmp_path: Path) -> None:
+    with mounted(tmp_path, *ALONE) as host:
+        told = host.datfs("host", "Foobar", "--password-file", secret_file(host), "--json")
+        url = json.loads(told.stdout)["url"]
+        soon((lobby(host, url) / "state").read_text, lambda said: said.startswith("hosting"))
+        host.process.kill()
+        host.process.wait()
+    with mounted(tmp_path, *ALONE) as host:
+        soon((lobby(host, url) / "state").read_text, lambda said: said.startswith("hosting"))
+        assert json.loads((lobby(host, url) / "host.offer.bin").read_text())["protected"] is True
+
+
+def test_an_open_session_has_no_use_for_a_password(tmp_path: Path) -> None:
+    with mounted(tmp_path, *ALONE) as host:
+        url = json.loads(host.datfs("host", "Foobar", "--json").stdout)["url"]
+        soon((lobby(host, url) / "state").read_text, lambda said: said.startswith("hosting"))
+        done = host.run("cp", secret_file(host), lobby(host, url) / "password", check=False)
+        assert done.returncode != 0
+        assert "Invalid argument" in done.stderr
+
+
 def test_the_password_file_can_be_written_and_no_more(people: People) -> None:
     host, _ = people
     host.datfs("host", "Foobar", "--password-file", secret_file(host))

@@ -19,7 +19,14 @@ from datfs.app.lobbies.lobby_archives import LobbyArchives
 from datfs.app.lobbies.peer_rooms import PeerRooms
 from datfs.app.lobbies.rules import LobbyRules
 from datfs.crypto.keys import KeyPair
-from datfs.errors import ArchiveUnreachable, DatfsError, InvalidSignal, LobbyEnded, NotYours
+from datfs.errors import (
+    ArchiveUnreachable,
+    DatfsError,
+    InvalidPassword,
+    InvalidSignal,
+    LobbyEnded,
+    NotYours,
+)
 from datfs.lobby.admission import WriterUsage
 from datfs.lobby.admission_request import AdmissionRequest
 from datfs.lobby.door import PasswordDoor
@@ -187,11 +194,13 @@ class LobbyRoom:
         """Take the password of the session that we host, or of one to be joined.
 
         Raises:
-            InvalidPassword: this cannot be one.
+            InvalidPassword: this cannot be one, or the session that we host is open.
             LobbyEnded: the session, which was ours, is over.
         """
         await trio.lowlevel.checkpoint()
         password = parse_password(written)
+        if self._host is not None and self._door is None:
+            raise InvalidPassword('the session is open; write "protected": true in session.json')
         if self._keep_password is not None:
             self._keep_password(password)
         elif self.files.is_hosted:
