@@ -296,6 +296,12 @@ class LobbyRefused(LobbyError):
     exit_code = 77
 
 
+class InvalidPassword(LobbyError):
+    """A text that cannot be the password of a session."""
+
+    exit_code = 65
+
+
 class LobbyEnded(LobbyError):
     """The session is over."""
 

@@ -71,6 +71,8 @@ CORES: dict[str, frozenset[str]] = {  # what a core keeps away from, by package 
     "lobby.seal": WORLD | {"os"},
     "lobby.host_sealing": WORLD | {"os"},
     "lobby.guest_sealing": WORLD | {"os"},
+    "lobby.password": WORLD | {"os"},
+    "lobby.throttle": WORLD | {"os"},
     "swarm.scheduler": WORLD | {"os"},
     "store": TASKS,
 }

@@ -23,6 +23,7 @@ from datfs.errors import (
 from datfs.fs.node import Directory, Link
 from datfs.identity.profile import with_friend, without_friend
 from datfs.identity.session import parse_session
+from datfs.lobby.password import parse_password
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -160,6 +161,12 @@ def _resolve(parts: list[str]) -> str:
     return "/".join(resolved)
 
 
+def _password(params: Params) -> bytes | None:
+    """The password that comes with a command over the store's own socket, never in its argv."""
+    text = params.get("password")
+    return None if text is None else parse_password(str(text).encode())
+
+
 class WorldCommands:
     """Verbs of a mounted world: host, join, ban, friends."""
 
@@ -191,8 +198,14 @@ class WorldCommands:
         }
 
     async def host(self, params: Params) -> dict[str, Any]:
-        """Write session.json, complete, and give it back."""
+        """Write session.json, complete, and give it back.
+
+        Raises:
+            InvalidPassword: the password cannot be one.
+        """
         asked = {key: params[key] for key in ("name", "max_peers") if key in params}
+        password = _password(params)
+        asked["protected"] = password is not None
         session = self._session.complete_request(json.dumps(asked).encode())
         if params.get("plain_offers") is False:
             self._session.take_sealed_offers_only(session.url.key)
@@ -200,6 +213,8 @@ class WorldCommands:
             choice = PolicyChoice.of(params.get("policy"), params.get("allowed_keys"))
             self._policies.choose(session.url.key, choice)
         await self._me.write(SESSION_PATH, session.encode())
+        if password is not None:
+            self._session.keep_password(session.url.key, password)
         answer: dict[str, Any] = json.loads(session.encode())
         return answer
 
@@ -208,12 +223,16 @@ class WorldCommands:
 
         Raises:
             LobbyRefused, LobbyEnded: the host does not let us in.
+            InvalidPassword: the password cannot be one.
             Timeout: it did not answer in time.
         """
+        password = _password(params)
         timeout_s = float(params.get("timeout_s", 60.0))
         with trio.move_on_after(timeout_s):
             key = await self._lobby_key(parse_dat_url(str(params["url"])).key)
             room = self._lobbies.room(key)
+            if password is not None:
+                await room.take_password(password)
             room.join()
             await room.files.ready()
             before = await room.offer()

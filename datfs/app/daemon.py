@@ -8,7 +8,8 @@ Nothing stays mounted.
 Kinds of events in the log:
 - archives: archive-updated, peer, peer-dropped, session-data, repaired, recovered, read-only,
   overtaken, sync-failed;
-- sessions: session-started, session-ended, session-failed, heartbeat-failed, mistake;
+- sessions: session-waiting, session-started, session-ended, session-failed, heartbeat-failed,
+  mistake;
 - lobbies: lobby, lobby-end, lobby-failed, join, join-refused, join-failed, writer-record,
   struck-off, offer, offer-invalid, answer, refused, signal-invalid, signal-unreadable,
   signalling-failed, beacon-unproven, not-pinned, connected, closed;
@@ -238,6 +239,7 @@ class _Daemon:
                 engine=engine,
                 events=events,
                 nursery=nursery,
+                is_friend=lambda key: key in friends.keys,
                 on_change=self._ticker.tick,
                 allow_unproven=self._config.allow_unproven,
             )

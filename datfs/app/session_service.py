@@ -8,6 +8,7 @@ session that is young enough.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
 import os
@@ -24,9 +25,11 @@ from datfs.errors import Busy, DatfsError, InvalidDocument, ReadOnlyArchive
 from datfs.identity.heartbeat import Heartbeat, HeartbeatOptions, may_resume
 from datfs.identity.session import Session, parse_request, parse_session
 from datfs.lobby.host_sealing import HostSealing
+from datfs.store.secrets import delete_secret, read_secret, write_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from datfs.app.archives import Archives
     from datfs.app.events import EventLog
@@ -84,6 +87,7 @@ class SessionService:
         self._sealing: HostSealing | None = None
         self._me: OwnArchive | None = None
         self._hosting: _Hosting | None = None
+        self._awaiting_password: LobbyRoom | None = None
         self._next_pair: KeyPair | None = None
         self._peers = 0
         self._wake = trio.Event()
@@ -110,6 +114,8 @@ class SessionService:
             log.info("session.json has no fields %s", ", ".join(request.ignored))
         if self._hosting is not None:
             lobby_key = self._hosting.room.key
+        elif self._awaiting_password is not None:
+            lobby_key = self._awaiting_password.key
         else:
             self._next_pair = self._next_pair or KeyPair.generate()
             lobby_key = self._next_pair.public_key
@@ -126,6 +132,21 @@ class SessionService:
         LobbySecrets(self._home, lobby_key).set_sealed_only()
         if self._sealing is not None and self._sealing.lobby_key == lobby_key:
             self._sealing.plain_offers = False
+
+    def keep_password(self, lobby_key: bytes, password: bytes) -> None:
+        """Keep the password of a session that is hosted, or will be, until that session ends.
+
+        It lies in the store's secrets, so that the session goes on protected after a crash; whoever
+        is connected stays so, and exchanges that start from now on are about the new one.
+
+        Args:
+            lobby_key: of the session's lobby.
+            password: as `lobby.password.parse_password` gives it.
+        """
+        write_secret(self._password_file(lobby_key), password)
+        if self._hosting is not None and self._hosting.room.key == lobby_key:
+            self._hosting.room.set_password(password)
+        self._wake.set()
 
     async def begin(self, me: OwnArchive) -> None:
         """Deal with a session that an earlier mount left: go on with it, or end it."""
@@ -150,9 +171,9 @@ class SessionService:
         Args:
             remove: whether session.json goes with it; else the next mount goes on.
         """
-        if self._me is None or self._hosting is None:
+        if self._me is None or not remove:
             return
-        if remove:
+        if self._hosting is not None or self._awaiting_password is not None:
             self._remove_file(self._me)
             await self._end_hosting("the mount ends")
 
@@ -174,7 +195,7 @@ class SessionService:
             session.last_update_ms, wall_clock_ms=wall_clock_ms()
         ):
             self._remove_file(me)
-            LobbySecrets(self._home, session.url.key).delete()
+            self._forget_secrets(session.url.key)
             self._events.append("session-ended", reason="it was left over from an earlier mount")
 
     @staticmethod
@@ -194,13 +215,15 @@ class SessionService:
 
     async def _follow(self, me: OwnArchive) -> None:
         session = self._written(me)
-        if self._hosting is not None and (
-            session is None or session.url.key != self._hosting.room.key
-        ):
+        room = self._awaiting_password if self._hosting is None else self._hosting.room
+        if room is not None and (session is None or session.url.key != room.key):
             gone = me.read(SESSION_PATH) is None
             await self._end_hosting(f"session.json {'is gone' if gone else 'has a mistake'}")
         if session is None:
             return
+        if self._hosting is not None and session.protected != self._hosting.session.protected:
+            await self._hosting.room.end()  # nobody stays who would not be let in now
+            self._hosting, self._peers = None, 0
         if self._hosting is None:
             try:
                 if me.archive.read_only_reason is not None:
@@ -231,12 +254,22 @@ class SessionService:
         elif key not in self._archives.own:
             await self._archives.open_own(key, rules=rules)
         room = self._room(key)
+        password = read_secret(self._password_file(key)) if session.protected else None
+        awaited = session.protected and password is None
+        room.accept_password(functools.partial(self.keep_password, key), awaited=awaited)
+        if awaited:
+            if self._awaiting_password is None:
+                self._events.append("session-waiting", reason="its password is not given yet")
+            self._awaiting_password = room
+            return
+        self._awaiting_password = None
         await room.host(
             max_peers=session.max_peers,
             policy=self._policies.policy(key),
             certificate=secrets.certificate(),
             sealing=self._sealing,
             peers_changed=self._peers_changed,
+            password=password,
         )
         now = trio.current_time()
         self._hosting = _Hosting(
@@ -246,13 +279,15 @@ class SessionService:
         self._events.append("session-started", name=session.name, url=str(session.url))
 
     async def _end_hosting(self, reason: str) -> None:
-        hosting, self._hosting = self._hosting, None
-        if hosting is None:
+        room = self._awaiting_password if self._hosting is None else self._hosting.room
+        self._hosting = self._awaiting_password = None
+        if room is None:
             return
-        await hosting.room.end()
+        room.accept_password(None, awaited=False)
+        await room.end()
         self._peers = 0
-        LobbySecrets(self._home, hosting.room.key).delete()
-        self._policies.forget(hosting.room.key)
+        self._forget_secrets(room.key)
+        self._policies.forget(room.key)
         self._events.append("session-ended", reason=reason)
 
     async def _beat(self, me: OwnArchive) -> None:
@@ -274,3 +309,10 @@ class SessionService:
         else:
             hosting.session = session
         hosting.heartbeat.written(session.peers, trio.current_time())
+
+    def _forget_secrets(self, lobby_key: bytes) -> None:
+        LobbySecrets(self._home, lobby_key).delete()
+        delete_secret(self._password_file(lobby_key))
+
+    def _password_file(self, lobby_key: bytes) -> Path:
+        return self._home.secrets_folder / f"{lobby_key.hex()}.password"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from datfs.app.control_client import ANSWER_S, ControlClient
-from datfs.cli.options import examples, json_option, timeout_option
+from datfs.cli.options import examples, json_option, password_options, timeout_option
 from datfs.cli.output import outline, show, show_event, table
 from datfs.store.home import Home
 
@@ -28,7 +28,11 @@ def status(as_json: bool) -> None:
 
 
 @click.command(
-    epilog=examples("datfs host Foobar --max-peers 8", "datfs host Foobar --friends-only")
+    epilog=examples(
+        "datfs host Foobar --max-peers 8",
+        "datfs host Foobar --friends-only",
+        "datfs host Foobar --password-file ~/foobar.password",
+    )
 )
 @click.argument("name")
 @click.option(
@@ -43,6 +47,7 @@ def status(as_json: bool) -> None:
     metavar="FILE",
     help="Let those in whose keys stand in this file, a line each.",
 )
+@password_options(confirm=True)
 @json_option
 def host(
     name: str,
@@ -50,14 +55,17 @@ def host(
     no_plain: bool,
     friends_only: bool,
     allowed_keys: str | None,
+    password: str | None,
     as_json: bool,
 ) -> None:
     """Host a session: writes me/session.json and opens its lobby.
 
     Removing me/session.json ends it. Anyone may join unless the options or the settings say
-    otherwise.
+    otherwise; with a password guests must know it.
     """
     params: dict[str, Any] = {"name": name}
+    if password is not None:
+        params["password"] = password
     if max_peers is not None:
         params["max_peers"] = max_peers
     if no_plain:
@@ -69,13 +77,19 @@ def host(
     show(_client().call("host", params), as_json=as_json, lines=outline)
 
 
-@click.command(epilog=examples("datfs join dat://LOBBY"))
+@click.command(epilog=examples("datfs join dat://LOBBY", "datfs join dat://LOBBY --password"))
 @click.argument("url")
+@password_options(confirm=False)
 @timeout_option(WAIT_S, "the host")
 @json_option
-def join(url: str, timeout_s: float, as_json: bool) -> None:
-    """Join the session whose lobby has this URL: its host learns your identity."""
-    params = {"url": url, "timeout_s": timeout_s}
+def join(url: str, password: str | None, timeout_s: float, as_json: bool) -> None:
+    """Join the session whose lobby has this URL: its host learns your identity.
+
+    Your password, where one is needed, is proven and never sent.
+    """
+    params: dict[str, Any] = {"url": url, "timeout_s": timeout_s}
+    if password is not None:
+        params["password"] = password
     answer = _client().call("join", params, timeout_s + MARGIN_S)
     show(answer, as_json=as_json, lines=outline)
 

@@ -60,6 +60,7 @@ ERRNO: Mapping[type[Exception], int] = {
     errors.InvalidDocument: errno.EINVAL,
     errors.LobbyError: errno.EIO,
     errors.InvalidSignal: errno.EINVAL,
+    errors.InvalidPassword: errno.EINVAL,
     errors.NotYours: errno.EPERM,
     errors.LobbyRefused: errno.EACCES,
     errors.LobbyEnded: errno.ENOTCONN,

@@ -2,8 +2,8 @@
 
 The files are the union of the archives of those who take part; which archive a name comes from,
 and who may write it, the lobby says (`LobbyView`). Names of datfs's own (`new-offer`, `state`,
-`peers`) are in no archive and cannot be shadowed by one. Everything here is small and moves by
-itself, so the kernel caches nothing of it.
+`password`, `peers`) are in no archive and cannot be shadowed by one. Everything here is small and
+moves by itself, so the kernel caches nothing of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from datfs.fs.node import (
     refuse,
 )
 from datfs.fs.signal_file import SignalFile
-from datfs.fs.virtual import ComputedDirectory, ComputedFile, TextFile, as_json
+from datfs.fs.virtual import ComputedDirectory, ComputedFile, ControlFile, TextFile, as_json
 from datfs.fs.working_view import WorkingView
 from datfs.hyperdrive.path_rules import is_visible
 from datfs.staging.working_archive import WorkingArchive
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
     from datfs.fs.ports import ArchiveSource, LobbyView, PeerView, World
     from datfs.fs.waiting import WaitingRoom
+
+MAX_PASSWORD_BYTES = 4096
+"""What may be written to `password`; which password is too long, the lobby says."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 
@@ -184,6 +187,9 @@ class LobbyTop(UnionDirectory):
         self._own: dict[str, Node] = {
             "new-offer": ComputedFile(own.child("new-offer"), lobby.new_offer),
             "state": TextFile(own.child("state"), lambda: f"{lobby.state()}\n".encode()),
+            "password": ControlFile(
+                own.child("password"), lobby.take_password, limit_byte_length=MAX_PASSWORD_BYTES
+            ),
             "peers": PeersDirectory(own.child("peers"), lobby),
         }
 

@@ -102,6 +102,14 @@ class LobbyView(Protocol):
     def state(self) -> str:
         """One word and a reason: looking, waiting for host, joined, full, refused, ended."""
 
+    async def take_password(self, written: bytes) -> None:
+        """Takes the password of a protected session, whether it is hosted here or to be joined.
+
+        Raises:
+            InvalidPassword: This cannot be one.
+            LobbyEnded: The session is over.
+        """
+
     async def new_offer(self) -> bytes:
         """Makes a connection in the WebRTC engine and gives its offer as JSON."""
 

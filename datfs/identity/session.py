@@ -31,11 +31,13 @@ class SessionRequest:
     Attributes:
         name: the session's public name.
         max_peers: how many peers may be connected at once, the host not counted.
+        protected: whether connecting needs a password; the password itself is never in the file.
         ignored: names of fields that session.json does not have; completing it drops them.
     """
 
     name: str
     max_peers: int = DEFAULT_MAX_PEERS
+    protected: bool = False
     ignored: tuple[str, ...] = ()
 
     def complete(self, *, lobby_key: bytes, last_update_ms: int, peers: int) -> Session:
@@ -46,7 +48,7 @@ class SessionRequest:
             last_update_ms=last_update_ms,
             peers=peers,
             max_peers=self.max_peers,
-            protected=False,
+            protected=self.protected,
         )
 
 
@@ -89,8 +91,7 @@ def parse_request(data: bytes) -> SessionRequest:
     `name` must be there; fields that the daemon fills in may be, and must then have their type.
 
     Raises:
-        InvalidDocument: says where the mistake is. A session with a password is one, too: nothing
-            may be hosted openly of which somebody wrote that it is protected.
+        InvalidDocument: says where the mistake is.
     """
     document = Document(SESSION_NAME, data)
     name = document.text("name")
@@ -102,9 +103,12 @@ def parse_request(data: bytes) -> SessionRequest:
     for number in ("last_update", "peers"):
         if document.has(number):
             document.integer(number, minimum=0)
-    if document.has("protected") and document.boolean("protected"):
-        document.refuse("protected", "sessions with a password cannot be hosted yet; write false")
-    return SessionRequest(name=name, max_peers=max_peers, ignored=document.unknown(_FIELDS))
+    return SessionRequest(
+        name=name,
+        max_peers=max_peers,
+        protected=document.has("protected") and document.boolean("protected"),
+        ignored=document.unknown(_FIELDS),
+    )
 
 
 def parse_session(data: bytes) -> Session:

@@ -1,7 +1,7 @@
 """Signals of a session: beacon, offers, answers, and the rules that connect two people.
 
 Cores without I/O: `signal`, `seal`, `host_sealing`, `guest_sealing`, `pinning`, `join`, `names`,
-`writers`, `machine`, `room`, `hosting`, `joining`, `admission`, `union`, `archive_carrier`. Shells
-on trio over the protocols of `ports`: `host`, `gate`, `guest`, `admission_request`,
-`signal_reader`.
+`writers`, `machine`, `room`, `hosting`, `joining`, `policy`, `admission`, `password`, `throttle`,
+`union`, `archive_carrier`. Shells on trio over the protocols of `ports`: `host`, `gate`, `door`,
+`guest`, `proving`, `admission_request`, `signal_reader`.
 """

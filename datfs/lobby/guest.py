@@ -19,6 +19,7 @@ from datfs.lobby.hosting import ATTEMPT_S
 from datfs.lobby.joining import Joining
 from datfs.lobby.machine import GuestOutput
 from datfs.lobby.names import BEACON_NAME, answer_name, offer_name, writer_name
+from datfs.lobby.password import PAKE_VERSION
 from datfs.lobby.pinning import check_pinned
 from datfs.lobby.ports import PeerT
 from datfs.lobby.seal import SealedKind
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from datfs.lobby.guest_sealing import GuestSealing
     from datfs.lobby.guest_status import GuestStatus
     from datfs.lobby.ports import Events, GuestEngine, LocalOffer, PeerDirectory, SignalFiles
+    from datfs.lobby.proving import PasswordProver
     from datfs.lobby.signal import Answer, Beacon, Offer, Refusal
 
 OFFER_DEADLINE_S: Final = 10.0
@@ -74,6 +76,11 @@ class _Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class _Unproven:
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Closed:
     attempt: int
 
@@ -83,7 +90,7 @@ class _Leave:
     pass
 
 
-_Happening = _SignalRead | _Opened | _Closed | _Leave
+_Happening = _SignalRead | _Opened | _Unproven | _Closed | _Leave
 
 
 class Guest(Generic[PeerT]):
@@ -97,6 +104,7 @@ class Guest(Generic[PeerT]):
         sealing: GuestSealing,
         engine: GuestEngine[PeerT],
         request: AdmissionRequest,
+        prover: PasswordProver,
         directory: PeerDirectory[PeerT],
         events: Events,
         status_changed: Callable[[GuestStatus], None],
@@ -109,6 +117,7 @@ class Guest(Generic[PeerT]):
             sealing: opens answers; what is written by `files` is sealed by it.
             engine: makes offers, and knows those it made.
             request: asks the host for admission.
+            prover: proves the password of a protected session.
             directory: takes the open connection, under the host's identity.
             events: the log.
             status_changed: told what the file `state` says when that changes, and whenever a new
@@ -119,6 +128,7 @@ class Guest(Generic[PeerT]):
         self._sealing = sealing
         self._engine = engine
         self._request = request
+        self._prover = prover
         self._directory = directory
         self._events = events
         self._status_changed = status_changed
@@ -195,7 +205,8 @@ class Guest(Generic[PeerT]):
             await local.accept_answer(self._joining.answer_sdp)
             await local.connection.wait_open()
             check_pinned(local.connection, self._joining.answer_sdp)
-            await self._inbox_send.send(_Opened(attempt))
+            proven = await self._prove(local.connection)
+            await self._inbox_send.send(_Opened(attempt) if proven else _Unproven(attempt))
             await local.connection.wait_ended()
         except NotPinned as error:
             self._events.append("not-pinned", reason=str(error))
@@ -203,6 +214,12 @@ class Guest(Generic[PeerT]):
             if local is self._local:  # else it was closed on purpose
                 self._failed(error)
         await self._inbox_send.send(_Closed(attempt))
+
+    async def _prove(self, connection: PeerT) -> bool:
+        beacon = self._joining.beacon
+        if beacon is None or not beacon.protected:
+            return True
+        return await self._prover.prove(connection, beacon.host)
 
     # --- what it means ---------------------------------------------------------------------
 
@@ -213,6 +230,7 @@ class Guest(Generic[PeerT]):
             with trio.move_on_at(self._joining.next_timeout):
                 happened = await self._inbox.receive()
             now = trio.current_time()
+            self._joining.has_password = self._prover.password is not None
             match happened:
                 case None:
                     outputs = self._joining.on_timeout(now)
@@ -226,6 +244,8 @@ class Guest(Generic[PeerT]):
                         continue
                 case _Opened(attempt):
                     outputs = self._joining.opened(attempt, now)
+                case _Unproven(attempt):
+                    outputs = self._joining.unproven(attempt, now)
                 case _Closed(attempt):
                     outputs = self._joining.closed(attempt, now)
             await self._do_all(outputs, nursery, reader)
@@ -255,12 +275,12 @@ class Guest(Generic[PeerT]):
 
     def _take_beacon(self, beacon: Beacon | None, now: float) -> list[GuestOutput]:
         before = self._joining.beacon
-        self._joining.unproven = ""
+        self._joining.unproven_beacon = ""
         if beacon is not None and not self._sealing.is_proven(beacon):
             kept_back = "offers go to it all the same, not sealed"
             if not self._sealing.allow_unproven:
                 kept_back = "offers are kept back (--allow-unproven lets them go)"
-            self._joining.unproven = f"the beacon has no valid proof: {kept_back}"
+            self._joining.unproven_beacon = f"the beacon has no valid proof: {kept_back}"
             if before is None or before.id != beacon.id:
                 self._events.append("beacon-unproven", host=beacon.host.hex())
         return self._joining.beacon_read(beacon, now)
@@ -347,7 +367,8 @@ class Guest(Generic[PeerT]):
 
     def _offer_text(self, local: LocalOffer[PeerT]) -> bytes:
         beacon = self._joining.beacon
-        return encode_offer(local.sdp, None if beacon is None else beacon.id)
+        beacon_id = None if beacon is None else beacon.id
+        return encode_offer(local.sdp, beacon_id, pake=PAKE_VERSION)
 
     async def _write_waiting(self) -> None:
         try:

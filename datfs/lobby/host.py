@@ -8,6 +8,7 @@ in one task, in order. Whatever fails for one guest becomes an event and an answ
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -24,6 +25,7 @@ from datfs.lobby.names import (
     answer_name,
     parse_signal_name,
 )
+from datfs.lobby.password import PAKE_VERSION, PASSWORD_S
 from datfs.lobby.pinning import check_pinned
 from datfs.lobby.policy import Policy
 from datfs.lobby.ports import PeerT
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from datfs.crypto.keys import KeyPair
     from datfs.lobby.admission import WriterUsage
+    from datfs.lobby.door import PasswordDoor
     from datfs.lobby.host_sealing import HostSealing
     from datfs.lobby.ports import Events, HostEngine, JoinReceiver, PeerDirectory, SignalFiles
 
@@ -96,6 +99,12 @@ class _Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class _Unproven:
+    guest: bytes
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Closed:
     guest: bytes
     attempt: int
@@ -127,7 +136,7 @@ class _End:
     pass
 
 
-_OfAttempt = _OfferRead | _AnswerMade | _Opened | _Closed
+_OfAttempt = _OfferRead | _AnswerMade | _Opened | _Unproven | _Closed
 _Happening = _OfAttempt | _Struck | _Unwanted | _Kicked | _PolicyChanged | _End
 
 
@@ -146,6 +155,7 @@ class Host(Generic[PeerT]):
         events: Events,
         writer_usage: Callable[[bytes], WriterUsage | None],
         peers_changed: Callable[[int], None],
+        door: PasswordDoor | None = None,
     ) -> None:
         """Put the parts together.
 
@@ -159,6 +169,7 @@ class Host(Generic[PeerT]):
             events: the log.
             writer_usage: tells how much a writer archive holds by its key, None if not known.
             peers_changed: told the number of connected peers when it changes.
+            door: lets guests prove the password of a protected session; None for an open one.
         """
         self._options = options
         self._files = files
@@ -169,7 +180,9 @@ class Host(Generic[PeerT]):
         self._events = events
         self._writer_usage = writer_usage
         self._peers_changed = peers_changed
-        room = Room(options.max_peers, reservation_s=options.reservation_s)
+        self._door = door
+        for_password_s = PASSWORD_S if door is not None else 0.0
+        room = Room(options.max_peers, reservation_s=options.reservation_s + for_password_s)
         self._hosting = Hosting(room, attempt_s=options.attempt_s)
         self._offers: dict[bytes, Offer] = {}
         self._answers: dict[bytes, str] = {}
@@ -269,6 +282,7 @@ class Host(Generic[PeerT]):
             beacon_id=options.beacon_id,
             lobby_key=options.lobby_key,
             seal=self._sealing.public_key,
+            protected=self._door is not None,
         )
         self._sealing.beacon_id = options.beacon_id
         await self._files.write(BEACON_NAME, beacon.encode())
@@ -319,7 +333,10 @@ class Host(Generic[PeerT]):
         try:
             await connection.wait_open()
             check_pinned(connection, offer_sdp)
-            await self._inbox_send.send(_Opened(guest, attempt))
+            if self._door is None or await self._door.prove(guest, connection):
+                await self._inbox_send.send(_Opened(guest, attempt))
+            else:
+                await self._inbox_send.send(_Unproven(guest, attempt))
             await connection.wait_ended()
         except NotPinned as error:
             self._events.append("not-pinned", guest=guest.hex(), reason=str(error))
@@ -358,6 +375,8 @@ class Host(Generic[PeerT]):
                 return self._tell_answer(guest, attempt, sdp, nursery, now)
             case _Opened(guest, attempt):
                 return self._hosting.opened(guest, attempt, now)
+            case _Unproven(guest, attempt):
+                return self._hosting.unproven(guest, attempt, now)
             case _Closed(guest, attempt):
                 return self._hosting.closed(guest, attempt, now)
             case _Struck(guest):
@@ -388,12 +407,25 @@ class Host(Generic[PeerT]):
             return self._hosting.invalid_offer(guest, offer_id_of(data), now, reason=reason)
         if offer.beacon_id not in (None, self._options.beacon_id):
             return self._hosting.offer_gone(guest, now)
-        effects = self._hosting.offer(guest, offer.id, now)
+        objection = self._objection(guest, offer)
+        if objection:
+            return self._hosting.invalid_offer(guest, offer.id, now, reason=objection)
+        first = self._door is not None and self._door.is_friend(guest)
+        effects = self._hosting.offer(guest, offer.id, now, first=first)
         if effects is None:
             return []
         self._offers[guest] = offer
         self._events.append("offer", guest=guest.hex())
         return effects
+
+    def _objection(self, guest: bytes, offer: Offer) -> str:
+        """Why a protected session takes no such offer; empty if it does."""
+        if self._door is None:
+            return ""
+        if offer.pake != PAKE_VERSION:
+            return "the session is protected: only datfs can prove its password"
+        delay_s = math.ceil(self._door.delay_s(guest))
+        return f"too many wrong passwords; try again in {delay_s} s" if delay_s else ""
 
     def _tell_answer(
         self, guest: bytes, attempt: int, sdp: str, nursery: trio.Nursery, now: float

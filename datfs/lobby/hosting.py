@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from datfs.lobby.machine import HostInput, HostOutput, HostState, host_step
+from datfs.lobby.password import WRONG_PASSWORD
 from datfs.lobby.policy import FULL, KICKED
 from datfs.lobby.room import Room, RoomReply
 
@@ -33,6 +34,7 @@ _REASONS: Final = {
     HostInput.OFFER_FULL: FULL,
     HostInput.OPENED_FULL: FULL,
     HostInput.ANSWER_FAILED: "failed",
+    HostInput.UNPROVEN: WRONG_PASSWORD,
 }
 _EXPIRED_REASONS: Final = {HostState.QUEUED: FULL, HostState.ANSWERING: "failed"}
 
@@ -120,20 +122,23 @@ class Hosting:
         known = self._guests.get(guest)
         return known is not None and known.attempt == attempt
 
-    def offer(self, guest: bytes, offer_id: bytes, now: float) -> list[Effect] | None:
+    def offer(
+        self, guest: bytes, offer_id: bytes, now: float, *, first: bool = False
+    ) -> list[Effect] | None:
         """Take an offer that lies in the lobby; None if it is the same as before, or ignored.
 
         Args:
             guest: whose it is.
             offer_id: SHA-256 of its text.
             now: the time.
+            first: whether it goes before others if it must wait for a place.
         """
         known = self._known(guest)
         if not self._is_new(known, offer_id):
             return None
         if now < known.kicked_until:
             return self.turn_away(guest, KICKED, now)
-        happened = _OFFER_INPUTS[self._room.request(guest)]
+        happened = _OFFER_INPUTS[self._room.request(guest, first=first)]
         return self._happen([(guest, happened)], now)
 
     def invalid_offer(
@@ -173,6 +178,12 @@ class Hosting:
             return []
         happened = HostInput.OPENED if self._room.take(guest) else HostInput.OPENED_FULL
         return self._happen([(guest, happened)], now)
+
+    def unproven(self, guest: bytes, attempt: int, now: float) -> list[Effect]:
+        """Take note that the guest of an attempt does not know the password."""
+        if not self._in_state(guest, attempt, HostState.ANSWERED, HostState.LAPSED):
+            return []
+        return self._happen([(guest, HostInput.UNPROVEN)], now)
 
     def closed(self, guest: bytes, attempt: int, now: float) -> list[Effect]:
         """Take note that the connection of an attempt has ended."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from datfs.lobby.guest_status import GuestStatus
 from datfs.lobby.hosting import ATTEMPT_S
 from datfs.lobby.machine import GuestInput, GuestOutput, GuestState, guest_step
+from datfs.lobby.password import WRONG_PASSWORD
 from datfs.lobby.signal import Refusal
 from datfs.lobby.writers import WriterState
 
@@ -29,6 +30,8 @@ _REASONS: Final = {
     GuestInput.BEACON_GONE: "the host has ended the session",
     GuestInput.CLOSED: "the connection was lost",
     GuestInput.EXPIRED: "the channel did not open",
+    GuestInput.UNPROVEN: WRONG_PASSWORD,
+    GuestInput.UNPROVABLE: "a password is needed; write it to `password`, then a new offer",
     GuestInput.GIVE_UP: "no channel opened in several tries; write a new offer",
 }
 
@@ -39,8 +42,9 @@ class Joining:
     Attributes:
         admitted: whether the host's record names our writer.
         beacon: the host's, None if it is not here.
-        unproven: why nobody's identity stands for the beacon; empty if one does.
+        unproven_beacon: why nobody's identity stands for the beacon; empty if one does.
         answer_sdp: of the last answer to our engine's offer.
+        has_password: whether we can prove one.
         attempt: number of the offer that was written last.
         next_timeout: when `on_timeout` is to be called; infinity if never.
     """
@@ -54,8 +58,9 @@ class Joining:
         """
         self.admitted = False
         self.beacon: Beacon | None = None
-        self.unproven = ""
+        self.unproven_beacon = ""
         self.answer_sdp = ""
+        self.has_password = False
         self.attempt = 0
         self.next_timeout = math.inf
         self._writer = writer
@@ -92,7 +97,7 @@ class Joining:
             reason=self._reason,
             beacon=self.beacon is not None,
             admitted=self.admitted,
-            unproven=self.unproven if self.beacon is not None else "",
+            unproven=self.unproven_beacon if self.beacon is not None else "",
         )
 
     # --- what lies in the lobby ------------------------------------------------------------
@@ -114,7 +119,8 @@ class Joining:
             return []
         joined = self._state in (GuestState.JOINED, GuestState.PARTING)
         renewed = before is not None and self._has_connection and not joined
-        return self._happen(GuestInput.BEACON_RENEWED if renewed else GuestInput.BEACON, now)
+        happened = GuestInput.BEACON_RENEWED if renewed else GuestInput.BEACON
+        return self._happen(happened, now) + self._check_password(now)
 
     def is_new_offer(self, offer_id: bytes) -> bool:
         """Tell whether an offer that was read is neither the present one nor one just removed."""
@@ -126,7 +132,7 @@ class Joining:
         """Take a new offer of ours that lies in the lobby.
 
         What is returned concerns the attempt before. Unless `has_offer` is false afterwards (the
-        session is over) the new attempt has begun.
+        session is over, or needs a password that we do not have) the new attempt has begun.
 
         Args:
             offer_id: SHA-256 of its text.
@@ -140,6 +146,7 @@ class Joining:
         self._offer_id = offer_id
         self._answer_seen = False
         outputs = self._happen(GuestInput.OFFER, now)
+        outputs += self._check_password(now)
         self._has_connection = made_here and self.has_offer
         return outputs
 
@@ -183,6 +190,12 @@ class Joining:
         self._tries = 0
         return self._happen(GuestInput.OPENED, now)
 
+    def unproven(self, attempt: int, now: float) -> list[GuestOutput]:
+        """Take note that one of the two ends of an attempt does not know the password."""
+        if attempt != self.attempt or self._state is not GuestState.CONNECTING:
+            return []
+        return self._happen(GuestInput.UNPROVEN, now)
+
     def closed(self, attempt: int, now: float) -> list[GuestOutput]:
         """Take note that the connection of an attempt has ended."""
         if attempt != self.attempt or not self._has_connection:
@@ -199,6 +212,13 @@ class Joining:
             return []
         self.next_timeout = math.inf
         return self._happen(self._on_timeout, now)
+
+    def _check_password(self, now: float) -> list[GuestOutput]:
+        """Give an offer up that can lead to nothing without a password."""
+        needed = self.beacon is not None and self.beacon.protected and not self.has_password
+        if not needed or self._state is not GuestState.WAITING:
+            return []
+        return self._happen(GuestInput.UNPROVABLE, now)
 
     def _happen(self, happened: GuestInput, now: float, *, reason: str = "") -> list[GuestOutput]:
         before = self._state

@@ -45,8 +45,9 @@ class HostInput(StrEnum):
     PLACE_FREE = "place free"
     ANSWER_MADE = "answer made"
     ANSWER_FAILED = "answer failed"
-    OPENED = "channel open"
+    OPENED = "channel open"  # and the password proven, where there is one
     OPENED_FULL = "channel open, no place"
+    UNPROVEN = "wrong password"
     CLOSED = "connection closed"
     LAPSED = "reservation over"
     EXPIRED = "attempt over"
@@ -98,7 +99,9 @@ class GuestInput(StrEnum):
     ANSWER_FULL = "full"
     ANSWER_REFUSED = "refusal"
     ANSWER_GONE = "answer gone"
-    OPENED = "channel open"
+    OPENED = "channel open"  # and the password proven, where there is one
+    UNPROVEN = "wrong password"
+    UNPROVABLE = "password missing"
     CLOSED = "connection closed"
     EXPIRED = "attempt over"
     RETRY = "pause over"
@@ -168,6 +171,7 @@ def _host_table() -> Mapping[HostState, Mapping[HostInput, HostStep]]:
                 s.ABSENT,
                 (o.CLOSE_PEER, o.LEAVE_ROOM, o.STOP_CLOCK, o.IGNORE_OFFER, o.REMOVE_ANSWER),
             ),
+            i.UNPROVEN: (s.REFUSED, (o.CLOSE_PEER, o.LEAVE_ROOM, o.IGNORE_OFFER, *refuse)),
             i.LAPSED: (s.LAPSED, (o.LEAVE_ROOM,)),
             i.EXPIRED: (s.ABSENT, (o.CLOSE_PEER, o.LEAVE_ROOM, o.IGNORE_OFFER, o.REMOVE_ANSWER)),
             i.BARRED: (s.ABSENT, (o.CLOSE_PEER, o.LEAVE_ROOM, o.STOP_CLOCK, o.REMOVE_ANSWER)),
@@ -181,6 +185,7 @@ def _host_table() -> Mapping[HostState, Mapping[HostInput, HostStep]]:
             i.OFFER_GONE: (s.LAPSED, ()),
             i.OPENED: (s.OPEN, (o.STOP_CLOCK, o.ADMIT_PEER, o.REMOVE_ANSWER)),
             i.OPENED_FULL: (s.REFUSED, (o.CLOSE_PEER, o.IGNORE_OFFER, *refuse)),
+            i.UNPROVEN: (s.REFUSED, (o.CLOSE_PEER, o.IGNORE_OFFER, *refuse)),
             i.CLOSED: (
                 s.ABSENT,
                 (o.CLOSE_PEER, o.STOP_CLOCK, o.IGNORE_OFFER, o.REMOVE_ANSWER),
@@ -246,6 +251,7 @@ def _guest_table() -> Mapping[GuestState, Mapping[GuestInput, GuestStep]]:
             i.ANSWER_ELSEWHERE: (s.ELSEWHERE, ()),
             i.ANSWER_FULL: (s.FULL, ()),
             i.ANSWER_REFUSED: (s.REFUSED, ()),
+            i.UNPROVABLE: (s.REFUSED, give_up_offer),
             i.BARRED: (s.REFUSED, give_up_offer),
         },
         s.CONNECTING: {
@@ -260,6 +266,7 @@ def _guest_table() -> Mapping[GuestState, Mapping[GuestInput, GuestStep]]:
             # The host has seen the channel open; it will be here in a moment, or never.
             i.ANSWER_GONE: (s.CONNECTING, (o.REMOVE_OFFER,)),
             i.OPENED: (s.JOINED, (o.STOP_CLOCK, o.ADMIT_PEER, o.REMOVE_OFFER)),
+            i.UNPROVEN: (s.REFUSED, (o.STOP_CLOCK, *give_up_offer)),
             i.CLOSED: (s.RETRYING, (o.STOP_CLOCK, *try_again)),
             i.EXPIRED: (s.RETRYING, try_again),
             i.BARRED: (s.REFUSED, (o.STOP_CLOCK, *give_up_offer)),

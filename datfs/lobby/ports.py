@@ -15,8 +15,46 @@ if TYPE_CHECKING:
 EventField = str | int | bool | None
 
 
+class Channel(Protocol):
+    """A data channel of a connection, besides those that applications use."""
+
+    async def send(self, message: bytes) -> None:
+        """Send one message.
+
+        Raises:
+            DatfsError: the channel is closed.
+        """
+
+    async def receive(self) -> str | bytes:
+        """Return the next message; raises `trio.EndOfChannel` after the last."""
+
+    async def aclose(self) -> None:
+        """Close it after what was sent has arrived."""
+
+
 class Peer(Protocol):
     """A connection of the WebRTC engine."""
+
+    @property
+    def local_fingerprint(self) -> bytes:
+        """SHA-256 of the certificate that we show in DTLS, 32 bytes."""
+
+    def remote_fingerprint(self) -> bytes | None:
+        """SHA-256 of the certificate that the peer showed in the live handshake."""
+
+    async def open_channel(self, label: str) -> Channel:
+        """Open a channel and wait until the peer has it.
+
+        Raises:
+            DatfsError: the connection has ended.
+        """
+
+    async def accept_channel(self, label: str) -> Channel:
+        """Wait until the peer opens a channel of this label; others that it opens are closed.
+
+        Raises:
+            DatfsError: the connection has ended.
+        """
 
     async def wait_open(self) -> object:
         """Wait until the first application channel is open.
@@ -24,9 +62,6 @@ class Peer(Protocol):
         Raises:
             DatfsError: the connection has ended without it.
         """
-
-    def remote_fingerprint(self) -> bytes | None:
-        """Return SHA-256 of the certificate of the live DTLS connection; None before it is."""
 
     async def wait_ended(self) -> object:
         """Wait until the connection has ended, by whichever side."""

@@ -41,6 +41,7 @@ class Room:
         self._reserved: dict[bytes, float] = {}
         self._taken: set[bytes] = set()
         self._queue: dict[bytes, None] = {}
+        self._first: set[bytes] = set()  # those in the queue that go before others
 
     @property
     def peers(self) -> int:
@@ -62,10 +63,14 @@ class Room:
         """When the first reservation lapses; infinity if none will."""
         return min(self._reserved.values(), default=math.inf)
 
-    def request(self, guest: bytes) -> RoomReply:
+    def request(self, guest: bytes, *, first: bool = False) -> RoomReply:
         """Give a guest that offers a place, a turn, or nothing.
 
         Who has a place keeps it (reserved anew), who waits keeps the turn.
+
+        Args:
+            guest: who offers.
+            first: whether it waits before others; a full queue then has a turn for it, too.
         """
         if guest in self._taken or guest in self._reserved:
             self._taken.discard(guest)
@@ -76,7 +81,9 @@ class Room:
         if self.free > 0 and not self._queue:
             self._reserved[guest] = math.inf
             return RoomReply.PLACED
-        if len(self._queue) < QUEUE_PER_PEER * self.max_peers:
+        if first:
+            self._first.add(guest)
+        if first or len(self._queue) < QUEUE_PER_PEER * self.max_peers:
             self._queue[guest] = None
             return RoomReply.QUEUED
         return RoomReply.FULL
@@ -102,6 +109,7 @@ class Room:
         self._reserved.pop(guest, None)
         self._taken.discard(guest)
         self._queue.pop(guest, None)
+        self._first.discard(guest)
 
     def lapsed(self, now: float) -> list[bytes]:
         """Return the guests whose reservations are over; they are to `leave`."""
@@ -111,7 +119,9 @@ class Room:
         """Reserve a free place for whoever waits longest, and return who that is."""
         if self.free <= 0 or not self._queue:
             return None
-        guest = next(iter(self._queue))
+        guest = next((guest for guest in self._queue if guest in self._first), None)
+        guest = guest or next(iter(self._queue))
         del self._queue[guest]
+        self._first.discard(guest)
         self._reserved[guest] = math.inf
         return guest

@@ -24,6 +24,8 @@ from datfs.crypto.keys import SIGNATURE_SIZE, sign, verify
 from datfs.errors import InvalidSignal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from datfs.crypto.keys import KeyPair
 
 SIGNAL_LIMIT_BYTES: Final = 64 * 1024
@@ -66,11 +68,13 @@ class Offer:
         sdp: the complete description.
         id: SHA-256 of the file's bytes; a changed file is another offer.
         beacon_id: the beacon it was made for, where it says so.
+        pake: the version of the password exchange that whoever made it speaks; None if none.
     """
 
     sdp: str
     id: bytes
     beacon_id: bytes | None = None
+    pake: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +113,7 @@ class Beacon:
         id: new with each start of the host.
         seal: the host's X25519 key for this lobby, 32 bytes; None: it does not open sealed signals.
         proof: the identity's signature, 64 bytes, not verified yet; see `is_proven`.
+        protected: whether guests have to prove a password.
     """
 
     sdp: str
@@ -116,6 +121,7 @@ class Beacon:
     id: bytes
     seal: bytes | None = None
     proof: bytes | None = None
+    protected: bool = False
 
     def encode(self) -> bytes:
         """Return the beacon's bytes."""
@@ -127,6 +133,7 @@ class Beacon:
                 "id": self.id,
                 "seal": self.seal,
                 "proof": self.proof,
+                "protected": self.protected or None,
             }
         )
 
@@ -144,7 +151,13 @@ class Beacon:
 
 
 def make_beacon(
-    identity: KeyPair, *, sdp: str, beacon_id: bytes, lobby_key: bytes, seal: bytes
+    identity: KeyPair,
+    *,
+    sdp: str,
+    beacon_id: bytes,
+    lobby_key: bytes,
+    seal: bytes,
+    protected: bool = False,
 ) -> Beacon:
     """Make a beacon with its proof.
 
@@ -154,6 +167,7 @@ def make_beacon(
         beacon_id: new with each start of the host.
         lobby_key: key of the lobby.
         seal: the host's X25519 key for this lobby.
+        protected: whether guests have to prove a password.
 
     Raises:
         InvalidSignal: the description has no certificate's fingerprint.
@@ -165,12 +179,19 @@ def make_beacon(
         id=beacon_id,
         seal=seal,
         proof=sign(text, identity.secret_key),
+        protected=protected,
     )
 
 
-def encode_offer(sdp: str, beacon_id: bytes | None = None) -> bytes:
-    """Return an offer's bytes, naming the beacon it is made for if that is known."""
-    return _encode({"type": "offer", "sdp": sdp, "beacon": beacon_id})
+def encode_offer(sdp: str, beacon_id: bytes | None = None, *, pake: int | None = None) -> bytes:
+    """Return an offer's bytes.
+
+    Args:
+        sdp: the complete description.
+        beacon_id: the beacon it is made for, if that is known.
+        pake: the version of the password exchange that the offerer speaks, if any.
+    """
+    return _encode({"type": "offer", "sdp": sdp, "beacon": beacon_id, "pake": pake})
 
 
 def encode_answer(sdp: str, offer_id: bytes) -> bytes:
@@ -191,10 +212,12 @@ def parse_offer(data: bytes) -> Offer:
     """
     fields = _fields(data, "offer")
     _check_type(fields, "offer", "offer")
+    pake = fields.get("pake")
     return Offer(
         sdp=_description(fields, "offer"),
         id=hashlib.sha256(data).digest(),
         beacon_id=_hex(fields, "beacon", BEACON_ID_SIZE, "offer"),
+        pake=pake if type(pake) is int else None,  # no bool
     )
 
 
@@ -232,6 +255,7 @@ def parse_beacon(data: bytes) -> Beacon:
         id=beacon_id,
         seal=_hex(fields, "seal", BOX_KEY_SIZE, "beacon"),
         proof=_hex(fields, "proof", SIGNATURE_SIZE, "beacon"),
+        protected=bool(fields.get("protected")),
     )
 
 
@@ -255,7 +279,7 @@ def _proven_text(lobby_key: bytes, beacon_id: bytes, seal: bytes, fingerprint: b
     return _PROOF_PREFIX + lobby_key + beacon_id + seal + fingerprint
 
 
-def _encode(fields: dict[str, str | bytes | None]) -> bytes:
+def _encode(fields: Mapping[str, str | bytes | int | None]) -> bytes:
     plain = {
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in fields.items()

@@ -59,6 +59,7 @@ class PeerConnection:
     def __init__(self, config: EngineConfig, certificate: Certificate) -> None:
         """Make the connection; the engine runs it with `run`."""
         self._config = config
+        self._certificate = certificate
         self._bridge = AiortcConnection(config, certificate, self)
         self._flow: FlowControl | None = None
         self._state = ConnectionState.NEW
@@ -141,6 +142,23 @@ class PeerConnection:
                 await channel.aclose()
             raise
         return channel
+
+    async def accept_channel(self, label: str) -> DataChannel:
+        """Wait until the peer opens a channel of this label, and close others that it opens.
+
+        Raises:
+            ChannelClosed: The connection is gone.
+        """
+        async for channel in self.incoming:
+            if channel.label == label:
+                return channel
+            await channel.aclose()
+        raise ChannelClosed(f"the connection is {self._state}, no channel {label!r} was opened")
+
+    @property
+    def local_fingerprint(self) -> bytes:
+        """SHA-256 of the certificate that DTLS shows the peer, 32 bytes."""
+        return self._certificate.fingerprint
 
     def remote_fingerprint(self) -> bytes | None:
         """SHA-256 of the certificate that the peer showed in the live handshake; None before it."""

@@ -54,6 +54,39 @@ def test_join_hands_on_its_deadline(run: Command, daemon: Daemon) -> None:
     assert daemon.asked == [("join", {"url": f"dat://{KEY}", "timeout_s": 3.0})]
 
 
+@pytest.mark.parametrize("verb", [["host", "Foobar"], ["join", KEY]])
+def test_a_password_comes_from_a_file_and_not_from_the_arguments(
+    run: Command, daemon: Daemon, tmp_path: Path, verb: list[str]
+) -> None:
+    daemon.answers[verb[0]] = {"state": "fine"}
+    file = tmp_path / "password"
+    file.write_bytes(b"correct horse\n")
+    assert run(*verb, "--password-file", str(file)).code == 0
+    assert daemon.asked[0][1]["password"] == "correct horse"
+    assert run(*verb, "--password", "--password-file", str(file)).code == 2
+    assert run(*verb, "--password=secret").code == 2
+    file.write_bytes(b"\xff")
+    assert run(*verb, "--password-file", str(file)) == (65, "", "datfs: a password is UTF-8 text\n")
+    assert len(daemon.asked) == 1
+
+
+@pytest.mark.parametrize(("verb", "times"), [(["host", "Foobar"], 2), (["join", KEY], 1)])
+def test_a_password_is_asked_for_without_showing_it(
+    run: Command, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, verb: list[str], times: int
+) -> None:
+    daemon.answers[verb[0]] = {"state": "fine"}
+    typed: list[str] = []
+
+    def type_it(prompt: str) -> str:
+        typed.append(prompt)
+        return "correct horse"
+
+    monkeypatch.setattr("click.termui.hidden_prompt_func", type_it)
+    assert run(*verb, "--password").code == 0
+    assert daemon.asked[0][1]["password"] == "correct horse"
+    assert len(typed) == times
+
+
 @pytest.mark.parametrize("path", ["{mnt}/lobby/x", "lobby/x", "./lobby/../lobby/x", "/lobby/x"])
 def test_path_to_wait_for_is_told_from_the_root_of_the_mount(
     run: Command, daemon: Daemon, tmp_path: Path, path: str

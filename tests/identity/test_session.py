@@ -61,7 +61,6 @@ def test_fields_that_completing_drops_are_told() -> None:
         ('{"name": "a", "peers": "x"}', "line 1, field peers", "whole number"),
         ('{"name": "a", "last_update": []}', "line 1, field last_update", "not []"),
         ('{"name": "a", "protected": 1}', "line 1, field protected", "true or false"),
-        ('{"name": "a", "protected": true}', "line 1, field protected", "password"),
         ("8", "line 1", "object"),
     ],
 )
@@ -70,6 +69,13 @@ def test_mistakes_in_a_request(text: str, place: str, mistake: str) -> None:
         parse_request(text.encode())
     assert caught.value.where == place
     assert mistake in caught.value.mistake
+
+
+def test_that_a_session_is_protected_is_kept() -> None:
+    request = parse_request(b'{"name": "a", "protected": true}')
+    session = request.complete(lobby_key=LOBBY, last_update_ms=7, peers=0)
+    assert session.protected
+    assert parse_request(session.encode()).protected
 
 
 def test_a_protected_session_of_somebody_else_can_be_read() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from datfs.crypto.box import BoxKeyPair, open_box
 from datfs.crypto.keys import KeyPair
+from datfs.crypto.pake import ENTROPY_SIZE, PAKE_TABLES, PakeSide, PakeState, PasswordExchange
 from datfs.lobby.join import make_join
 from datfs.lobby.machine import GUEST_TABLE, HOST_TABLE
+from datfs.lobby.password import side_name
 from datfs.lobby.seal import HEAD_SIZE, Sealed, SealedKind, offer_id_of, seal, unseal
 from datfs.lobby.signal import make_beacon, sdp_identity
 from tests.lobby.sdp import description
@@ -25,6 +28,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "lobby.md"
 IDENTITY = KeyPair.from_seed(bytes.fromhex("01" * 32))
 LOBBY = bytes.fromhex("02" * 32)
 WRITER = bytes.fromhex("03" * 32)
+HOST = KeyPair.from_seed(bytes.fromhex("09" * 32))
 RECEIVER = bytes.fromhex("04" * 32)
 GUEST_SEAL = BoxKeyPair.from_secret_key(bytes.fromhex("05" * 32))
 HOST_SEAL = BoxKeyPair.from_secret_key(bytes.fromhex("06" * 32))
@@ -62,6 +66,35 @@ def example() -> str:
         ("payload (138 bytes)", join.encode()),
     ]
     return listed(parts)
+
+
+def password_example() -> str:
+    guest = side_name(IDENTITY.public_key, LOBBY, bytes.fromhex("05" * 32))
+    host = side_name(HOST.public_key, LOBBY, bytes.fromhex("06" * 32))
+    a, b = (
+        PasswordExchange(side, b"correct horse", a=guest, b=host, entropy=entropy * ENTROPY_SIZE)
+        for side, entropy in ((PakeSide.A, b"\7"), (PakeSide.B, b"\10"))
+    )
+    messages = [a.begin()]
+    for receiver in (b, a, b):
+        messages.append(receiver.receive(messages[-1]))
+    a.receive(messages[-1])
+    assert a.state is b.state is PakeState.CONFIRMED
+    names = hashlib.sha256(guest).digest() + hashlib.sha256(host).digest()
+    return listed(
+        [
+            ("password", b"correct horse"),
+            ("guest's name", guest),
+            ("host's name", host),
+            ("guest's 64 random bytes", b"\7" * ENTROPY_SIZE),
+            ("host's 64 random bytes", b"\10" * ENTROPY_SIZE),
+            ("guest's share", messages[0]),
+            ("host's share", messages[1]),
+            ("transcript (142 bytes)", b"datfs pake 1" + names + messages[0] + messages[1]),
+            ("guest's proof", messages[2]),
+            ("host's proof", messages[3]),
+        ]
+    )
 
 
 def listed(parts: Sequence[tuple[str, bytes]]) -> str:
@@ -129,3 +162,12 @@ def test_the_worked_example_of_a_join_is_true() -> None:
 
 def test_the_worked_example_of_a_proof_and_a_sealed_offer_is_true() -> None:
     assert section("seal example") == seal_example()
+
+
+def test_the_worked_example_of_a_password_is_true() -> None:
+    assert section("password example") == password_example()
+
+
+def test_the_tables_of_the_password_are_those_of_the_exchange() -> None:
+    assert section("password table of the guest") == drawn(PAKE_TABLES[PakeSide.A])
+    assert section("password table of the host") == drawn(PAKE_TABLES[PakeSide.B])

@@ -62,3 +62,16 @@ def test_a_late_channel_takes_a_free_place_but_no_other_s() -> None:
     room.request(C)
     room.leave(B)
     assert not room.take(A), "the place is for C, who waits"
+
+
+def test_who_goes_first_finds_the_queue_never_full_and_passes_it() -> None:
+    room = Room(1)
+    room.request(A)
+    for guest in (B, C):
+        assert room.request(guest) is RoomReply.QUEUED
+    assert room.request(D) is RoomReply.FULL
+    assert room.request(D, first=True) is RoomReply.QUEUED
+    room.leave(A)
+    assert room.next_in_queue() == D
+    room.leave(D)
+    assert room.next_in_queue() == B

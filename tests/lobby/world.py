@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import os
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
@@ -16,6 +17,7 @@ from datfs.crypto.keys import KeyPair
 from datfs.errors import ChannelClosed, DatfsError, NotYet
 from datfs.lobby.admission import AdmissionLimits, WriterUsage
 from datfs.lobby.admission_request import AdmissionRequest
+from datfs.lobby.door import PasswordDoor
 from datfs.lobby.guest import Guest, GuestOptions
 from datfs.lobby.guest_sealing import GuestSealing
 from datfs.lobby.host import Host, HostOptions
@@ -23,15 +25,18 @@ from datfs.lobby.host_sealing import HostSealing
 from datfs.lobby.names import BEACON_NAME, owner_of, writer_name
 from datfs.lobby.policy import Policy
 from datfs.lobby.ports import ConnectionGone, JoinReceived, LobbyConnection
+from datfs.lobby.proving import PasswordProver
 from datfs.lobby.signal import encode_offer, sdp_identity
 from datfs.lobby.writers import WriterState, parse_record
 from tests.lobby.sdp import description
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from datfs.lobby.guest_status import GuestStatus
     from datfs.lobby.seal import Sealing
+
+T = TypeVar("T")
 
 LOBBY = b"L" * 32
 HOST = KeyPair.from_seed(b"\xaa" * 32)
@@ -46,14 +51,77 @@ def random_bytes(size: int) -> bytes:
     return _random.randbytes(size)
 
 
+class FakeChannel:
+    """One end of a pretended data channel."""
+
+    def __init__(
+        self,
+        label: str,
+        send: trio.MemorySendChannel[str | bytes],
+        receive: trio.MemoryReceiveChannel[str | bytes],
+    ) -> None:
+        self.label = label
+        self._send = send
+        self._receive = receive
+        self.received: list[str | bytes] = []
+
+    @classmethod
+    def pair(cls, label: str) -> tuple[FakeChannel, FakeChannel]:
+        to_second, second = trio.open_memory_channel[str | bytes](math.inf)
+        to_first, first = trio.open_memory_channel[str | bytes](math.inf)
+        return cls(label, to_second, first), cls(label, to_first, second)
+
+    async def send(self, message: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        try:
+            self._send.send_nowait(message)
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            raise ChannelClosed("the channel is closed") from None
+
+    async def receive(self) -> str | bytes:
+        try:
+            self.received.append(await self._receive.receive())
+        except trio.ClosedResourceError:
+            raise trio.EndOfChannel from None
+        return self.received[-1]
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self.close()
+
+    def close(self) -> None:
+        self._send.close()
+
+
 class FakePeer:
     """One end of a pretended connection."""
 
     def __init__(self, remote_fingerprint: bytes | None = None) -> None:
         self.live_fingerprint = remote_fingerprint
+        self.somebody_else = False  # the other end's certificate is not that of its description
         self.opened = trio.Event()
         self.ended = trio.Event()
         self.other: FakePeer | None = None
+        self.local_fingerprint = os.urandom(32)
+        self._opened_by_other, self._incoming = trio.open_memory_channel[FakeChannel](16)
+        self._channels: list[FakeChannel] = []
+
+    async def open_channel(self, label: str) -> FakeChannel:
+        await trio.lowlevel.checkpoint()
+        if self.ended.is_set() or self.other is None:
+            raise ChannelClosed("the connection has ended")
+        ours, theirs = FakeChannel.pair(label)
+        self._channels.append(ours)
+        self.other._channels.append(theirs)
+        self.other._opened_by_other.send_nowait(theirs)
+        return ours
+
+    async def accept_channel(self, label: str) -> FakeChannel:
+        async for channel in self._incoming:
+            if channel.label == label:
+                return channel
+            await channel.aclose()
+        raise ChannelClosed("the connection has ended")
 
     async def wait_open(self) -> None:
         async with trio.open_nursery() as nursery:
@@ -68,7 +136,9 @@ class FakePeer:
         nursery.cancel_scope.cancel()
 
     def remote_fingerprint(self) -> bytes | None:
-        return self.live_fingerprint
+        if self.other is None or self.somebody_else:
+            return self.live_fingerprint
+        return self.other.local_fingerprint
 
     async def wait_ended(self) -> None:
         await self.ended.wait()
@@ -79,17 +149,21 @@ class FakePeer:
 
     def drop(self) -> None:
         """End both ends at once."""
-        self.ended.set()
-        if self.other is not None:
-            self.other.ended.set()
+        for end in (self, self.other):
+            if end is not None:
+                end.ended.set()
+                end._opened_by_other.close()
+                for channel in end._channels:
+                    channel.close()
 
 
 class FakeOffer:
     """An offer of the fake engine."""
 
-    def __init__(self, engine: FakeEngine, ufrag: str) -> None:
-        self.sdp = description(ufrag)
+    def __init__(self, engine: FakeEngine, ufrag: str, certificate: str) -> None:
+        self.sdp = description(ufrag, certificate=certificate)
         self.connection = FakePeer()
+        self.connection.local_fingerprint = sdp_identity(self.sdp).fingerprint
         self.committed = False
         self._engine = engine
 
@@ -100,9 +174,11 @@ class FakeOffer:
         await trio.lowlevel.checkpoint()
         answerer = self._engine.answerers[sdp_identity(sdp).ufrag]
         answerer.other, self.connection.other = self.connection, answerer
-        self.connection.live_fingerprint = sdp_identity(sdp).fingerprint
-        if self._engine.connects_others:
-            answerer.live_fingerprint = self.connection.live_fingerprint = b"?" * 32
+        answerer.local_fingerprint = sdp_identity(sdp).fingerprint
+        for end in (answerer, self.connection):
+            end.somebody_else = self._engine.connects_others
+            if end.somebody_else:
+                end.live_fingerprint = b"?" * 32
         await trio.sleep(self._engine.connect_s)
         answerer.opened.set()
         self.connection.opened.set()
@@ -123,10 +199,10 @@ class FakeEngine:
         await trio.lowlevel.checkpoint()
         return description("beacon", certificate="host")
 
-    async def create_offer(self) -> FakeOffer:
+    async def create_offer(self, certificate: str = "") -> FakeOffer:
         await trio.sleep(0.01)
         ufrag = f"offer{next(self._numbers)}"
-        self.offers[ufrag] = FakeOffer(self, ufrag)
+        self.offers[ufrag] = FakeOffer(self, ufrag, certificate)
         return self.offers[ufrag]
 
     def find_offer(self, ufrag: str, fingerprint: bytes) -> FakeOffer | None:
@@ -236,6 +312,12 @@ class View:
         return record is not None and parse_record(record).state is WriterState.LIVE
 
 
+async def compute_at_once(function: Callable[[], T]) -> T:
+    """`Compute` without a thread, for a clock that jumps while no task runs."""
+    await trio.lowlevel.checkpoint()
+    return function()
+
+
 class Log:
     """Events as they come."""
 
@@ -318,6 +400,7 @@ class Member:
         self.directory = Directory()
         self.path = JoinPath(world.joins, number, connected_after_s=connected_after_s)
         self.said: list[str] = []
+        self.prover = PasswordProver(self.hash, LOBBY, compute=compute_at_once)
         self._world = world
         self.sealing = GuestSealing(
             BoxKeyPair.from_secret_key(hashlib.sha256(self.hash).digest()),
@@ -351,6 +434,7 @@ class Member:
             sealing=self.sealing,
             engine=self._world.engine,
             request=request,
+            prover=self.prover,
             directory=self.directory,
             events=self.log,
             status_changed=self._heard,
@@ -370,7 +454,24 @@ class Member:
 class World:
     """The lobby and everybody in it; `start` serves it in the nursery."""
 
-    def __init__(self, nursery: trio.Nursery, *, max_peers: int = 8, delay_s: float = 0.02) -> None:
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        *,
+        max_peers: int = 8,
+        delay_s: float = 0.02,
+        password: bytes | None = None,
+    ) -> None:
+        self.friends: set[bytes] = set()
+        self.door = None
+        if password is not None:
+            self.door = PasswordDoor(
+                password,
+                identity=HOST.public_key,
+                lobby_key=LOBBY,
+                is_friend=self.friends.__contains__,
+                compute=compute_at_once,
+            )
         self.nursery = nursery
         self.delay_s = delay_s
         self.engine = FakeEngine()
@@ -407,6 +508,7 @@ class World:
             events=self.log,
             writer_usage=self.usage.get,
             peers_changed=self.peers.append,
+            door=self.door,
         )
 
     def join(self, member: bytes | None) -> View:

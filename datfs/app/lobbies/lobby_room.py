@@ -20,13 +20,23 @@ from datfs.app.lobbies.lobby_secrets import LobbySecrets
 from datfs.app.lobbies.peer_rooms import PeerRooms
 from datfs.app.lobbies.rules import LobbyRules
 from datfs.crypto.keys import KeyPair
-from datfs.errors import ArchiveUnreachable, DatfsError, InvalidSignal, NotYours
+from datfs.errors import (
+    ArchiveUnreachable,
+    DatfsError,
+    InvalidPassword,
+    InvalidSignal,
+    LobbyEnded,
+    NotYours,
+)
 from datfs.lobby.admission import WriterUsage
 from datfs.lobby.admission_request import AdmissionRequest
+from datfs.lobby.door import PasswordDoor
 from datfs.lobby.guest import Guest, GuestOptions
 from datfs.lobby.guest_sealing import GuestSealing
 from datfs.lobby.host import Host, HostOptions
 from datfs.lobby.names import BEACON_NAME, check_writable, offer_name
+from datfs.lobby.password import PAKE_VERSION, parse_password
+from datfs.lobby.proving import PasswordProver
 from datfs.lobby.signal import BEACON_ID_SIZE, encode_offer, parse_beacon
 
 if TYPE_CHECKING:
@@ -63,6 +73,7 @@ class LobbyParts:
         engine: makes connections.
         events: the log.
         nursery: for the services; ends with the daemon.
+        is_friend: tells by an identity key whether it is one of our friends.
         on_change: called when anything of a lobby's directory changed.
         allow_unproven: whether our offers go, plain, to hosts whose beacon proves nothing.
     """
@@ -73,6 +84,7 @@ class LobbyParts:
     engine: Engine
     events: EventLog
     nursery: trio.Nursery
+    is_friend: Callable[[bytes], bool]
     on_change: Callable[[], None]
     allow_unproven: bool = False
 
@@ -103,6 +115,10 @@ class LobbyRoom:
         self._host_ended = trio.Event()
         self._guest: Guest[PeerConnection] | None = None
         self._guest_ended = trio.Event()
+        self._prover = PasswordProver(parts.identity.public_key, key)
+        self._keep_password: Callable[[bytes], None] | None = None  # while ours to host
+        self._awaits_password = False
+        self._door: PasswordDoor | None = None
         self._status_changed = trio.Event()
 
     # --- the directory (fs.ports.LobbyView) ----------------------------------------------------
@@ -162,6 +178,8 @@ class LobbyRoom:
         """What the file `state` says."""
         if self._host is not None:
             return f"hosting: {self._host.peers} connected, {self._host.waiting} waiting"
+        if self._awaits_password:
+            return "waiting for the password: write it to `password`, and the session begins"
         if self.files.is_hosted:
             return "ended: the session is over"
         if self._guest is not None:
@@ -184,7 +202,25 @@ class LobbyRoom:
         except InvalidSignal:
             pass  # the offer then names no beacon, and the host decides
         offer = await self._parts.engine.create_offer()
-        return encode_offer(offer.sdp, beacon_id)
+        return encode_offer(offer.sdp, beacon_id, pake=PAKE_VERSION)
+
+    async def take_password(self, written: bytes) -> None:
+        """Take the password of the session that we host, or of one to be joined.
+
+        Raises:
+            InvalidPassword: this cannot be one, or the session that we host is open.
+            LobbyEnded: the session, which was ours, is over.
+        """
+        await trio.lowlevel.checkpoint()
+        password = parse_password(written)
+        if self._host is not None and self._door is None:
+            raise InvalidPassword('the session is open; write "protected": true in session.json')
+        if self._keep_password is not None:
+            self._keep_password(password)
+        elif self.files.is_hosted:
+            raise LobbyEnded("the session is over; a new one has a lobby of its own")
+        else:
+            self._prover.password = password
 
     def peers(self) -> Iterable[bytes]:
         """The identity keys of the peers that have a directory."""
@@ -198,8 +234,19 @@ class LobbyRoom:
 
     @property
     def is_active(self) -> bool:
-        """Whether a service runs here."""
-        return self._host is not None or self._guest is not None
+        """Whether a service runs here, or waits for its password."""
+        return self._host is not None or self._guest is not None or self._awaits_password
+
+    def accept_password(self, keep: Callable[[bytes], None] | None, *, awaited: bool) -> None:
+        """Hand passwords that are written here on, for as long as the session is ours to host.
+
+        Args:
+            keep: takes them; None when the session is over.
+            awaited: whether the session cannot begin without one.
+        """
+        self._keep_password = keep
+        self._awaits_password = awaited
+        self._parts.on_change()
 
     @property
     def is_hosting(self) -> bool:
@@ -214,8 +261,11 @@ class LobbyRoom:
         certificate: Certificate,
         sealing: HostSealing,
         peers_changed: Callable[[int], None],
+        password: bytes | None = None,
     ) -> None:
         """Host this lobby, an own archive; returns once the beacon is written.
+
+        With a password its guests have to prove that they know it.
 
         Raises:
             DatfsError: the beacon could not be made or written.
@@ -227,6 +277,14 @@ class LobbyRoom:
         )
         joins = TopicJoinReceiver(membership)
         self._sealing = sealing
+        self._door = None
+        if password is not None:
+            self._door = PasswordDoor(
+                password,
+                identity=parts.identity.public_key,
+                lobby_key=self.key,
+                is_friend=parts.is_friend,
+            )
         host = Host(
             HostOptions(
                 lobby_key=self.key,
@@ -244,6 +302,7 @@ class LobbyRoom:
             events=self._events,
             writer_usage=self._writer_usage,
             peers_changed=peers_changed,
+            door=self._door,
         )
         ended = trio.Event()
         begun = trio.Event()
@@ -290,6 +349,11 @@ class LobbyRoom:
             await self.leave()
         await self._rooms.dismiss(identity)
 
+    def set_password(self, password: bytes) -> None:
+        """Ask guests of the hosted session for this password from now on, if it has one."""
+        if self._door is not None:
+            self._door.password = password
+
     async def end(self) -> None:
         """End the session that is hosted here; beacon and answers are gone when it returns."""
         if self._host is not None:
@@ -333,6 +397,7 @@ class LobbyRoom:
             sealing=sealing,
             engine=parts.engine,
             request=request,
+            prover=self._prover,
             directory=self._rooms,
             events=self._events,
             status_changed=self._on_status,
