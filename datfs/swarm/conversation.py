@@ -226,6 +226,11 @@ class Conversation:
             if not (known.has(blocks.start) and known.has(blocks.stop - 1)):
                 self._send(messages.Have(blocks.start, len(blocks)))
 
+    def withdraw(self, block_index: int) -> None:
+        """Tell the peer of a block that is to be had here no more; it may still ask for it."""
+        if self.joined:
+            self._send(messages.Unhave(block_index))
+
     def ask(self, now: float) -> None:
         """Send the requests that the scheduler has for this peer now."""
         if not self.joined or self.replica.own:

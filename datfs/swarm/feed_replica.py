@@ -51,7 +51,8 @@ class FeedReplica:
         self.own = feed.writable
         """Whether it was our own to append to when it was opened: then it is never downloaded, and
         told of only as far as it is durable, even if it has become read-only since."""
-        self.scheduler: FeedScheduler[Peer] = FeedScheduler(feed.has, self._first_missing)
+        self._withdrawn: set[int] = set()
+        self.scheduler: FeedScheduler[Peer] = FeedScheduler(self._is_settled, self._first_missing)
         self.scheduler.download_all = download_all and not self.own
         self.on_blocks = on_blocks
         self.on_overtaken = on_overtaken
@@ -106,6 +107,16 @@ class FeedReplica:
         self.scheduler.want(blocks, Priority.READ_AHEAD)
         self.wake_peers()
 
+    def withdraw(self, block_index: int) -> None:
+        """Want a block no more and tell peers that it is not to be had here, for it is cleared."""
+        self._withdrawn.add(block_index)
+        for peer in self.scheduler.remotes:
+            peer.withdraw(self, block_index)
+
+    def _is_settled(self, block_index: int) -> bool:
+        """Whether a block need not be asked for."""
+        return block_index in self._withdrawn or self.feed.has(block_index)
+
     def check_longer(self, block_index: int, proof: Proof) -> None:
         """A peer proves that an own feed was once longer than it is here.
 
@@ -158,8 +169,11 @@ class FeedReplica:
             self.scheduler.unwant(missing, Priority.URGENT)
 
     def _first_missing(self, start: int, end: int) -> int:
-        missing = next(self.feed.missing(start, end), None)
-        return end if missing is None else missing.start
+        for missing in self.feed.missing(start, end):
+            for block_index in missing:
+                if block_index not in self._withdrawn:
+                    return block_index
+        return end
 
     async def _arrival(self, block_index: int) -> None:
         while not self.feed.has(block_index):

@@ -234,6 +234,13 @@ class Peer:
             conversation.announce(ranges)
             self._wake.set()
 
+    def withdraw(self, replica: FeedReplica, block_index: int) -> None:
+        """Tell the peer of a block that is to be had here no more."""
+        conversation = self._conversations.get(replica.feed.discovery_key)
+        if conversation is not None:
+            conversation.withdraw(block_index)
+            self._wake.set()
+
     def send_session_data(self, payload: bytes) -> None:
         """Say a session-data payload, now or when the pace of DEP-0006 allows.
 
