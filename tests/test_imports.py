@@ -68,6 +68,11 @@ CORES: dict[str, frozenset[str]] = {  # what a core keeps away from, by package 
     "lobby.machine": WORLD | {"os"},
     "lobby.signal": WORLD | {"os"},
     "lobby.join": WORLD | {"os"},
+    "lobby.log_records": WORLD | {"os"},
+    "lobby.log_reading": WORLD | {"os"},
+    "lobby.log_order": WORLD | {"os"},
+    "lobby.log_carrier": WORLD | {"os"},
+    "lobby.log_lines": WORLD | {"os"},
     "swarm.scheduler": WORLD | {"os"},
     "store": TASKS,
 }

@@ -12,12 +12,18 @@ from datfs.lobby.admission import WriterUsage
 from datfs.lobby.names import BEACON_NAME
 from datfs.lobby.signal import Refusal, encode_offer, parse_answer, parse_beacon
 from tests.lobby.sdp import description
-from tests.lobby.world import HOST, World
+from tests.lobby.world import HOST, LogView, View, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from trio.testing import MockClock
+
+
+@pytest.fixture(autouse=True, params=[View, LogView], ids=["archive", "log"])
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds over both carriers."""
+    monkeypatch.setattr(World, "carrier", request.param)
 
 
 @asynccontextmanager

@@ -15,16 +15,19 @@ from datfs.lobby.admission import AdmissionLimits, WriterUsage
 from datfs.lobby.admission_request import AdmissionRequest
 from datfs.lobby.guest import Guest, GuestOptions
 from datfs.lobby.host import Host, HostOptions
+from datfs.lobby.log_carrier import LogCarrier
 from datfs.lobby.names import owner_of, writer_name
 from datfs.lobby.ports import ConnectionGone, JoinReceived, LobbyConnection
 from datfs.lobby.signal import encode_offer, sdp_identity
 from datfs.lobby.writers import WriterState, parse_record
+from tests.lobby.memory_log import MemoryLog
 from tests.lobby.sdp import description
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from datfs.lobby.guest_status import GuestStatus
+    from datfs.lobby.log_records import Record
 
 LOBBY = b"L" * 32
 HOST = KeyPair.from_seed(b"\xaa" * 32)
@@ -123,13 +126,13 @@ class FakeEngine:
 class View:
     """The lobby's files as one member has them."""
 
-    def __init__(self, world: World, member: bytes | None) -> None:
+    def __init__(self, world: World, member: bytes | None, _writer: bytes) -> None:
         self.files: dict[str, bytes] = {}
         self.unreadable: set[str] = set()
         self._world = world
         self._member = member
         self._listeners: list[trio.MemorySendChannel[str]] = []
-        self.incoming, self._due = trio.open_memory_channel[tuple[float, str, bytes | None]](
+        self.incoming, self._due = trio.open_memory_channel[tuple[float, tuple[str, bytes | None]]](
             math.inf
         )
 
@@ -142,13 +145,13 @@ class View:
     async def write(self, name: str, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
         assert owner_of(name) == self._member
-        self._world.publish(self, name, data)
+        self._world.publish(self, (name, data))
 
     async def remove(self, name: str) -> None:
         await trio.lowlevel.checkpoint()
         assert owner_of(name) == self._member
         if name in self.files:
-            self._world.publish(self, name, None)
+            self._world.publish(self, (name, None))
 
     def names(self, folder: str) -> Sequence[str]:
         return [
@@ -162,11 +165,16 @@ class View:
 
     async def receive(self) -> None:
         """Apply what others write, in their order and with the delay."""
-        async for due, name, data in self._due:
+        async for due, change in self._due:
             await trio.sleep_until(due)
-            self.apply(name, data)
+            self.apply(change)
 
-    def apply(self, name: str, data: bytes | None) -> None:
+    def catch_up(self, other: Any) -> None:  # noqa: ANN401 - another view
+        """Know what another member knows."""
+        self.files.update(other.files)
+
+    def apply(self, change: tuple[str, bytes | None]) -> None:
+        name, data = change
         if data is None:
             self.files.pop(name, None)
         else:
@@ -190,6 +198,87 @@ class View:
             return True
         record = self.files.get(writer_name(owner))
         return record is not None and parse_record(record).state is WriterState.LIVE
+
+
+class LogView:
+    """The same files out of logs, as one member has them: entries travel, names are made of them.
+
+    A block that the carrier would have cleared is cleared at once, everywhere.
+    """
+
+    def __init__(self, world: World, member: bytes | None, writer: bytes) -> None:
+        self.unreadable: set[str] = set()
+        self._world = world
+        self._member = member
+        self._logs = {LOBBY: MemoryLog(LOBBY)}
+        self._own = self._log(writer)
+        self._listeners: list[trio.MemorySendChannel[str]] = []
+        own = None if member is None else (member, self._own)
+        self._carrier = LogCarrier(self._logs[LOBBY], open_log=self._log, own=own)
+        self.incoming, self._due = trio.open_memory_channel[tuple[float, tuple[bytes, int, bytes]]](
+            math.inf
+        )
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        names = (*self._carrier.names(""), *self._carrier.names(".writers"))
+        entries = {name: self._carrier.find(name) for name in names}
+        return {name: entry.record.signal for name, entry in entries.items() if entry is not None}
+
+    async def read(self, name: str) -> bytes | None:
+        await trio.lowlevel.checkpoint()
+        if name in self.unreadable:
+            raise DatfsError("its blocks are nowhere to be had")
+        return self.files.get(name)
+
+    async def write(self, name: str, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        assert owner_of(name) == self._member
+        self._publish(self._carrier.record_of(name, data))
+
+    async def remove(self, name: str) -> None:
+        await trio.lowlevel.checkpoint()
+        assert owner_of(name) == self._member
+        record = self._carrier.removal_of(name)
+        if record is not None:
+            self._publish(record)
+
+    def names(self, folder: str) -> Sequence[str]:
+        return self._carrier.names(folder)
+
+    def changes(self) -> AsyncIterator[str]:
+        send, receive = trio.open_memory_channel[str](math.inf)
+        self._listeners.append(send)
+        return receive
+
+    async def receive(self) -> None:
+        async for due, change in self._due:
+            await trio.sleep_until(due)
+            self.apply(change)
+
+    def catch_up(self, other: Any) -> None:  # noqa: ANN401 - another view
+        for key, log in other._logs.items():
+            for index, block in log.blocks.items():
+                self._log(key).put(index, block)
+        self._carrier.update()
+
+    def apply(self, change: tuple[bytes, int, bytes]) -> None:
+        key, index, block = change
+        self._log(key).put(index, block)
+        names = self._carrier.update()
+        for log, sequence in self._carrier.to_clear():
+            self._log(log).blocks.pop(sequence, None)
+        for name, listener in itertools.product(names, list(self._listeners)):
+            try:
+                listener.send_nowait(name)
+            except trio.BrokenResourceError:
+                self._listeners.remove(listener)
+
+    def _publish(self, record: Record) -> None:
+        self._world.publish(self, (self._own.key, self._own.length, record.encode()))
+
+    def _log(self, key: bytes) -> MemoryLog:
+        return self._logs.setdefault(key, MemoryLog(key))
 
 
 class Log:
@@ -269,7 +358,7 @@ class Member:
         self.key_pair = KeyPair.from_seed(number.to_bytes(32, "big"))
         self.hash = self.key_pair.public_key
         self.writer = b"writer" + number.to_bytes(26, "big")
-        self.view = world.join(self.hash)
+        self.view = world.join(self.hash, self.writer)
         self.log = Log()
         self.directory = Directory()
         self.path = JoinPath(world.joins, number, connected_after_s=connected_after_s)
@@ -315,15 +404,20 @@ class Member:
 
 
 class World:
-    """The lobby and everybody in it; `start` serves it in the nursery."""
+    """The lobby and everybody in it; `start` serves it in the nursery.
+
+    `carrier` is what the files lie in: `View`, names as carrier 1 shows them, or `LogView`.
+    """
+
+    carrier: type[View | LogView] = View
 
     def __init__(self, nursery: trio.Nursery, *, max_peers: int = 8, delay_s: float = 0.02) -> None:
         self.nursery = nursery
         self.delay_s = delay_s
         self.engine = FakeEngine()
         self.joins = Joins()
-        self.views: list[View] = []
-        self.view = self.join(None)
+        self.views: list[View | LogView] = []
+        self.view = self.join(None, LOBBY)
         self.log = Log()
         self.directory = Directory()
         self.peers: list[int] = []
@@ -351,20 +445,20 @@ class World:
             peers_changed=self.peers.append,
         )
 
-    def join(self, member: bytes | None) -> View:
-        view = View(self, member)
+    def join(self, member: bytes | None, writer: bytes) -> View | LogView:
+        view = self.carrier(self, member, writer)
         if self.views:
-            view.files.update(self.views[0].files)
+            view.catch_up(self.views[0])
         self.views.append(view)
         self.nursery.start_soon(view.receive)
         return view
 
-    def publish(self, origin: View, name: str, data: bytes | None) -> None:
+    def publish(self, origin: View | LogView, change: Any) -> None:  # noqa: ANN401 - the views'
         """Let a change be seen at its origin at once and elsewhere after the delay."""
-        origin.apply(name, data)
+        origin.apply(change)
         for view in self.views:
             if view is not origin:
-                view.incoming.send_nowait((trio.current_time() + self.delay_s, name, data))
+                view.incoming.send_nowait((trio.current_time() + self.delay_s, change))
 
     async def start(self) -> None:
         await self.nursery.start(lambda task_status: self.host.run(task_status=task_status))
