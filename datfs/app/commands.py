@@ -16,6 +16,7 @@ from datfs.errors import (
     InvalidDocument,
     LobbyEnded,
     LobbyRefused,
+    NotAnArchive,
     Timeout,
 )
 from datfs.fs.node import Directory, Link
@@ -177,7 +178,7 @@ class WorldCommands:
 
     async def host(self, params: Params) -> dict[str, Any]:
         """Write session.json, complete, and give it back."""
-        asked = {key: params[key] for key in ("name", "max_peers") if key in params}
+        asked = {key: params[key] for key in ("name", "max_peers", "carrier") if key in params}
         session = self._session.complete_request(json.dumps(asked).encode())
         await self._me.write(SESSION_PATH, session.encode())
         answer: dict[str, Any] = json.loads(session.encode())
@@ -210,8 +211,11 @@ class WorldCommands:
 
     async def _lobby_key(self, key: bytes) -> bytes:
         """The lobby itself, or that of the session which this identity hosts."""
-        replica = self._archives.replica(key)
-        await replica.ready()
+        try:
+            replica = self._archives.replica(key)
+            await replica.ready()
+        except NotAnArchive:  # then it is a lobby itself, or `join` will tell that it is nothing
+            return key
         entry = replica.archive.lookup(SESSION_PATH)
         if entry is None:
             if replica.archive.lookup("/profile.json") is not None:

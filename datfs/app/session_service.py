@@ -20,7 +20,7 @@ from datfs.app.own_archive import wall_clock_ms
 from datfs.crypto.keys import KeyPair
 from datfs.errors import Busy, DatfsError, InvalidDocument, ReadOnlyArchive
 from datfs.identity.heartbeat import Heartbeat, HeartbeatOptions, may_resume
-from datfs.identity.session import Session, parse_request, parse_session
+from datfs.identity.session import Carrier, Session, parse_request, parse_session
 from datfs.store.secrets import delete_secret, read_secret, write_secret
 from datfs.webrtc.certificate import Certificate
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datfs.app.archives import Archives
     from datfs.app.events import EventLog
     from datfs.app.lobbies.lobby_room import LobbyRoom
+    from datfs.app.logs import Logs
     from datfs.app.own_archive import OwnArchive
     from datfs.hyperdrive.entry import Change
     from datfs.store.home import Home
@@ -54,6 +55,7 @@ class SessionService:
     Args:
         home: the store, for the session's certificate.
         archives: makes and opens lobby archives.
+        logs: makes and opens the logs that are lobbies.
         room: gives the lobby of a key.
         events: the log.
         heartbeat_s: seconds between two updates of session.json.
@@ -63,6 +65,7 @@ class SessionService:
         self,
         home: Home,
         archives: Archives,
+        logs: Logs,
         room: Callable[[bytes], LobbyRoom],
         events: EventLog,
         *,
@@ -70,6 +73,7 @@ class SessionService:
     ) -> None:
         self._home = home
         self._archives = archives
+        self._logs = logs
         self._room = room
         self._events = events
         interval_s = min(heartbeat_s, HeartbeatOptions().peers_interval_s)
@@ -77,6 +81,7 @@ class SessionService:
         self._me: OwnArchive | None = None
         self._hosting: _Hosting | None = None
         self._next_pair: KeyPair | None = None
+        self._next_carrier = Carrier.ARCHIVE
         self._peers = 0
         self._wake = trio.Event()
 
@@ -104,6 +109,7 @@ class SessionService:
             lobby_key = self._hosting.room.key
         else:
             self._next_pair = self._next_pair or KeyPair.generate()
+            self._next_carrier = request.carrier
             lobby_key = self._next_pair.public_key
         return request.complete(
             lobby_key=lobby_key, last_update_ms=wall_clock_ms(), peers=self._peers
@@ -196,13 +202,7 @@ class SessionService:
 
     async def _start(self, session: Session) -> None:
         key = session.url.key
-        pair = self._next_pair
-        rules = LobbyRules()
-        if pair is not None and pair.public_key == key:
-            self._archives.create_own(pair, rules=rules)
-            self._next_pair = None
-        elif key not in self._archives.own:
-            await self._archives.open_own(key, rules=rules)
+        await self._open_lobby(key)
         room = self._room(key)
         await room.host(
             max_peers=session.max_peers,
@@ -215,6 +215,20 @@ class SessionService:
         )
         self._hosting.heartbeat.peers_changed(self._peers)
         self._events.append("session-started", name=session.name, url=str(session.url))
+
+    async def _open_lobby(self, key: bytes) -> None:
+        pair = self._next_pair
+        if pair is not None and pair.public_key == key:
+            if self._next_carrier is Carrier.LOG:
+                self._logs.create(pair, lobby_key=key)
+            else:
+                self._archives.create_own(pair, rules=LobbyRules())
+            self._next_pair = None
+        elif self._logs.is_stored(key, lobby_key=key):
+            if key not in self._logs.own:
+                self._logs.open_own(key, lobby_key=key)
+        elif key not in self._archives.own:
+            await self._archives.open_own(key, rules=LobbyRules())
 
     async def _end_hosting(self, reason: str) -> None:
         hosting, self._hosting = self._hosting, None

@@ -32,8 +32,9 @@ def status(as_json: bool) -> None:
 @click.option(
     "--max-peers", type=click.IntRange(min=1), metavar="N", help="How many may be connected."
 )
+@click.option("--log", "as_log", is_flag=True, help="Make the lobby a log, not an archive.")
 @json_option
-def host(name: str, max_peers: int | None, as_json: bool) -> None:
+def host(name: str, max_peers: int | None, as_log: bool, as_json: bool) -> None:
     """Host a session: writes me/session.json and opens its lobby.
 
     Removing me/session.json ends it.
@@ -41,6 +42,8 @@ def host(name: str, max_peers: int | None, as_json: bool) -> None:
     params: dict[str, Any] = {"name": name}
     if max_peers is not None:
         params["max_peers"] = max_peers
+    if as_log:
+        params["carrier"] = "log"
     show(_client().call("host", params), as_json=as_json, lines=outline)
 
 

@@ -16,24 +16,34 @@ import trio
 from datfs.app.containment import contained
 from datfs.app.lobbies.joins import TopicJoinReceiver, TopicJoinSender
 from datfs.app.lobbies.lobby_archives import LobbyArchives
+from datfs.app.lobbies.lobby_files import open_lobby
 from datfs.app.lobbies.peer_rooms import PeerRooms
-from datfs.app.lobbies.rules import LobbyRules
+from datfs.app.lobbies.signals import Signals
+from datfs.app.lobbies.unknown_lobby import UnknownLobby
 from datfs.crypto.keys import KeyPair
-from datfs.errors import ArchiveUnreachable, DatfsError, InvalidSignal, NotYours
+from datfs.errors import ArchiveUnreachable, DatfsError, InvalidSignal, LobbyEnded, NotYours
 from datfs.lobby.admission import WriterUsage
 from datfs.lobby.admission_request import AdmissionRequest
 from datfs.lobby.guest import Guest, GuestOptions
 from datfs.lobby.host import Host, HostOptions
 from datfs.lobby.names import BEACON_NAME, check_writable, offer_name
-from datfs.lobby.signal import BEACON_ID_SIZE, encode_offer, parse_beacon
+from datfs.lobby.signal import (
+    BEACON_ID_SIZE,
+    encode_offer,
+    parse_beacon,
+    parse_offer,
+    sdp_identity,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from datfs.app.archives import Archives
     from datfs.app.events import EventLog
+    from datfs.app.lobbies.lobby_files import LobbyFiles
     from datfs.app.lobbies.peer_rooms import PeerRoom
-    from datfs.app.own_archive import OwnArchive
+    from datfs.app.logs import Logs
+    from datfs.hyperdrive.entry import Change
     from datfs.lobby.guest_status import GuestStatus
     from datfs.lobby.ports import EventField
     from datfs.staging.working_archive import WorkingArchive
@@ -55,6 +65,7 @@ class LobbyParts:
         home: the store.
         identity: our key pair.
         archives: opens archives.
+        logs: opens logs.
         engine: makes connections.
         events: the log.
         nursery: for the services; ends with the daemon.
@@ -64,6 +75,7 @@ class LobbyParts:
     home: Home
     identity: KeyPair
     archives: Archives
+    logs: Logs
     engine: Engine
     events: EventLog
     nursery: trio.Nursery
@@ -81,7 +93,7 @@ class LobbyRoom:
     def __init__(self, key: bytes, parts: LobbyParts) -> None:
         self.key = key
         self._parts = parts
-        self.files = LobbyArchives(key, parts.archives)
+        self.files = self._open_files()
         self._rooms = PeerRooms(
             parts.home.runtime / "lobby" / key.hex()[:16],
             parts.nursery,
@@ -100,33 +112,42 @@ class LobbyRoom:
     async def ready(self) -> None:
         """Wait until the host's files are known, or nobody told them within the deadline."""
         with contextlib.suppress(ArchiveUnreachable):
-            await self.files.ready()
+            files = self.files
+            await files.ready()
+            if self.files is not files:  # it has become known
+                await self.files.ready()
+
+    def signals(self) -> Signals | None:
+        """The directory's files if they lie in no archive."""
+        if isinstance(self.files, LobbyArchives):
+            return None
+        return Signals(lambda: self.files, identity=self._parts.identity.public_key, join=self.join)
 
     def names(self, path: str) -> Iterable[str]:
         """The names that count in a directory of the union, our own as they are edited."""
-        self.files.follow_writers()
+        files = self._archive_files
+        files.follow_writers()
         folder = path.strip("/")
-        own = self.files.own
+        own = files.own
         found = {
-            name.rpartition("/")[2]: None
-            for name in self.files.names(folder)
-            if not self.files.is_ours(name)
+            name.rpartition("/")[2]: None for name in files.names(folder) if not files.is_ours(name)
         }
         if own is not None:
             entry = own.working.lookup(path)
             if entry is not None and entry.stat.is_directory:
                 prefix = f"{folder}/" if folder else ""
                 for name, _ in own.working.list_directory(path):
-                    if self.files.is_ours(f"{prefix}{name}"):
+                    if files.is_ours(f"{prefix}{name}"):
                         found[name] = None
         return list(found)
 
     def holder(self, path: str) -> ArchiveReplica | WorkingArchive | None:
         """The archive whose file counts at a path."""
         name = path.strip("/")
-        if self.files.own is not None and self.files.is_ours(name):
-            return self.files.own.working
-        return self.files.replica(name)
+        files = self._archive_files
+        if files.own is not None and files.is_ours(name):
+            return files.own.working
+        return files.replica(name)
 
     def writer(self, path: str) -> WorkingArchive:
         """Our archive in which this path may be changed; joins the lobby if we are no member.
@@ -135,14 +156,15 @@ class LobbyRoom:
             NotYours: the name belongs to somebody else.
         """
         name = path.strip("/")
-        if self.files.is_hosted:
+        files = self._archive_files
+        if files.is_hosted:
             check_writable(name, writer=None)
-            assert self.files.own is not None
-            return self.files.own.working
+            assert files.own is not None
+            return files.own.working
         check_writable(name, writer=self._parts.identity.public_key)
         self.join()
-        assert self.files.own is not None
-        return self.files.own.working
+        assert files.own is not None
+        return files.own.working
 
     def state(self) -> str:
         """What the file `state` says."""
@@ -152,6 +174,8 @@ class LobbyRoom:
             return "ended: the session is over"
         if self._guest is not None:
             return str(self._guest.status)
+        if isinstance(self.files, UnknownLobby) and self.files.is_wanted:
+            return "waiting for host: nothing of the lobby is here yet"
         return "looking: not joined; write an offer to join"
 
     async def new_offer(self) -> bytes:
@@ -184,8 +208,9 @@ class LobbyRoom:
 
     @property
     def is_active(self) -> bool:
-        """Whether a service runs here."""
-        return self._host is not None or self._guest is not None
+        """Whether a service runs here, or will as soon as the lobby is here."""
+        is_wanted = isinstance(self.files, UnknownLobby) and self.files.is_wanted
+        return self._host is not None or self._guest is not None or is_wanted
 
     async def host(
         self,
@@ -199,7 +224,9 @@ class LobbyRoom:
         Raises:
             DatfsError: the beacon could not be made or written.
         """
-        parts = self._parts
+        parts, files = self._parts, self.files
+        if isinstance(files, UnknownLobby):
+            raise LobbyEnded("the lobby was looked at before it was made; host a new one")
         membership = parts.archives.pin(self.key)
         membership.topic.max_connections = max(
             membership.topic.max_connections, max_peers + CONNECTIONS_BESIDE_GUESTS
@@ -213,7 +240,7 @@ class LobbyRoom:
                 beacon_id=os.urandom(BEACON_ID_SIZE),
                 max_peers=max_peers,
             ),
-            files=self.files,
+            files=files,
             engine=_SessionEngine(parts.engine, certificate),
             joins=joins,
             directory=self._rooms,
@@ -272,25 +299,24 @@ class LobbyRoom:
             return
         parts = self._parts
         membership = parts.archives.pin(self.key)
-        if self.files.own is None:
-            own = parts.archives.create_own(
-                KeyPair.generate(),
-                rules=LobbyRules(),
-                topic_key=self.key,
-            )
-            self._remember(own.key)
-            self._take_writer(own)
-        own_writer = self.files.own
-        assert own_writer is not None
+        if isinstance(self.files, UnknownLobby):
+            self.files.is_wanted = True
+            return
+        if self.files.own_key is None:
+            pair = KeyPair.generate()
+            self.files.create_writer(parts.identity.public_key, pair)
+            self._remember(pair.public_key)
+        writer = self.files.own_key
+        assert writer is not None
         request = AdmissionRequest(
             parts.identity,
-            writer=own_writer.key,
+            writer=writer,
             lobby_key=self.key,
             joins=TopicJoinSender(membership),
             events=self._events,
         )
         guest = Guest(
-            GuestOptions(identity=parts.identity.public_key, writer=own_writer.key, fresh=fresh),
+            GuestOptions(identity=parts.identity.public_key, writer=writer, fresh=fresh),
             files=self.files,
             engine=parts.engine,
             request=request,
@@ -337,13 +363,14 @@ class LobbyRoom:
         """Take up a lobby that was joined before the last mount ended.
 
         Args:
-            writer: key of the writer archive that we had there.
+            writer: key of the writer archive or log that we had there.
 
         Raises:
-            DatfsError: that archive cannot be opened.
+            DatfsError: it cannot be opened.
         """
-        own = await self._parts.archives.open_own(writer, rules=LobbyRules(), topic_key=self.key)
-        self._take_writer(own)
+        if isinstance(self.files, UnknownLobby):
+            raise LobbyEnded("nothing of the lobby is here any more")
+        await self.files.open_writer(self._parts.identity.public_key, writer)
         self.join(fresh=False)
 
     async def _serve_guest(self, guest: Guest[PeerConnection], ended: trio.Event) -> None:
@@ -356,9 +383,6 @@ class LobbyRoom:
             ended.set()
             self._on_status(guest.status)
 
-    def _take_writer(self, own: OwnArchive) -> None:
-        self.files.join(self._parts.identity.public_key, own)
-
     def _remember(self, writer: bytes) -> None:
         folder = self._parts.home.joined_lobbies_folder
         folder.mkdir(exist_ok=True, mode=0o700)
@@ -366,16 +390,60 @@ class LobbyRoom:
 
     # --- within --------------------------------------------------------------------------------
 
+    def archive_changed(self, key: bytes, changes: Sequence[Change]) -> None:
+        """Somebody's archive has a new version; it may be one of this lobby's."""
+        if isinstance(self.files, LobbyArchives):
+            self.files.archive_changed(key, changes)
+
+    @property
+    def _archive_files(self) -> LobbyArchives:
+        assert isinstance(self.files, LobbyArchives)  # `signals` has told
+        return self.files
+
+    def _open_files(self) -> LobbyFiles:
+        parts = self._parts
+        return open_lobby(
+            self.key,
+            parts.archives,
+            parts.logs,
+            nursery=parts.nursery,
+            on_change=parts.on_change,
+            on_known=self._become_known,
+            on_waiting=self._keep_offer,
+        )
+
+    def _keep_offer(self, data: bytes) -> None:
+        """Keep the connection of an offer that waits until the lobby is here."""
+        name = sdp_identity(parse_offer(data).sdp)
+        local = self._parts.engine.find_offer(name.ufrag, name.fingerprint)
+        if local is not None:
+            local.commit()
+
+    def _become_known(self) -> None:
+        before, self.files = self.files, self._open_files()
+        assert isinstance(before, UnknownLobby)
+        if before.is_wanted:
+            self.join()
+            name, events = f"lobby/{self.key.hex()}", self._parts.events
+            self._parts.nursery.start_soon(contained, events, name, self._write, before.waiting)
+        self._parts.on_change()
+
+    async def _write(self, signals: Mapping[str, bytes]) -> None:
+        for name, data in signals.items():
+            try:
+                await self.files.write(name, data)
+            except DatfsError as error:
+                self._events.append("signalling-failed", name=name, reason=str(error))
+
     def _on_status(self, _status: GuestStatus) -> None:
         self._status_changed.set()
         self._status_changed = trio.Event()
         self._parts.on_change()
 
     def _writer_usage(self, key: bytes) -> WriterUsage | None:
-        archive = self.files.writer(key)
-        if archive is None:
+        feeds = [] if isinstance(self.files, UnknownLobby) else self.files.writer_feeds(key)
+        if not feeds:
             return None
-        feeds = [feed for feed in (archive.metadata, archive.content) if feed is not None]
         return WriterUsage(
             byte_length=sum(feed.byte_length for feed in feeds),
             entries=sum(feed.length for feed in feeds),
