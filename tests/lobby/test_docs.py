@@ -6,9 +6,21 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from datfs.app.lobbies.lobby_log import CLEAR_AFTER_S
 from datfs.crypto.keys import KeyPair
 from datfs.lobby.join import make_join
+from datfs.lobby.log_carrier import LogCarrier
+from datfs.lobby.log_reading import GUEST_LIMITS, HOST_LIMITS
+from datfs.lobby.log_records import (
+    ENVELOPE_LIMIT_BYTES,
+    Position,
+    Record,
+    RecordKind,
+    encode_log_header,
+)
 from datfs.lobby.machine import GUEST_TABLE, HOST_TABLE
+from datfs.lobby.writers import WriterRecord
+from tests.lobby.memory_log import MemoryLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,12 +64,57 @@ def example() -> str:
         ("signed text (114 bytes)", signed),
         ("payload (138 bytes)", join.encode()),
     ]
+    return "\n".join(shown(parts))
+
+
+def shown(parts: Sequence[tuple[str, bytes]]) -> list[str]:
     lines = ["```"]
     for name, value in parts:
         digits = value.hex()
         lines.append(f"{name}:")
         lines += [f"    {digits[start : start + 64]}" for start in range(0, len(digits), 64)]
-    return "\n".join([*lines, "```"])
+    return [*lines, "```"]
+
+
+def log_example() -> str:
+    """The blocks of a short story, and the lines that stand for them."""
+    host, guest, identity = LOBBY, WRITER, IDENTITY.public_key
+    story = [
+        (host, Record(kind=RecordKind.HOST, signal=b"{beacon}")),
+        (host, Record(kind=RecordKind.WRITER, guest=identity, signal=WriterRecord(guest).encode())),
+        (
+            guest,
+            Record(
+                kind=RecordKind.OFFER, guest=identity, cause=Position(host, 1), signal=b"{offer}"
+            ),
+        ),
+        (
+            host,
+            Record(
+                kind=RecordKind.ANSWER, guest=identity, cause=Position(guest, 1), signal=b"{answer}"
+            ),
+        ),
+        (guest, Record(kind=RecordKind.GONE, guest=identity, cause=Position(guest, 1))),
+    ]
+    logs = {key: MemoryLog(key) for key in (host, guest)}
+    parts = [
+        ("host's log (the lobby's key)", host),
+        ("guest's log", guest),
+        ("guest's identity key", identity),
+        ("host, guest 0, the header", encode_log_header()),
+    ]
+    for key, record in story:
+        name = "host" if key == host else "guest"
+        parts.append(
+            (f"{name} {logs[key].append(record)}, {record.kind.name.lower()}", record.encode())
+        )
+    carrier = LogCarrier(logs[host], open_log=logs.get)
+    carrier.update()
+    order = ", ".join(
+        f"{'host' if position.log == host else 'guest'} {position.sequence}"
+        for position, _ in carrier.entries()
+    )
+    return "\n".join([*shown(parts)[:-1], f"order: {order}", "```"])
 
 
 def test_the_host_s_table_is_that_of_the_machine() -> None:
@@ -70,3 +127,16 @@ def test_the_guest_s_table_is_that_of_the_machine() -> None:
 
 def test_the_worked_example_of_a_join_is_true() -> None:
     assert section("join example") == example()
+
+
+def test_the_worked_example_of_two_logs_is_true() -> None:
+    assert section("log example") == log_example()
+
+
+def test_the_limits_of_logs_are_those_of_the_reader() -> None:
+    text = DOCUMENT.read_text()
+    assert f"{GUEST_LIMITS.byte_length >> 20} MiB and {GUEST_LIMITS.entries:,} entries; it" in text
+    assert f"{HOST_LIMITS.byte_length >> 20} MiB and {HOST_LIMITS.entries:,} entries; it" in text
+    assert f"a signal file and {ENVELOPE_LIMIT_BYTES} bytes" in text
+    assert f"header, {len(encode_log_header())} bytes" in text
+    assert f"{CLEAR_AFTER_S:g} s later" in text
