@@ -2,6 +2,7 @@
 
 Each person is a real shell with a home of their own; what it is given to do is printed as typed,
 and what comes out is what datfs answered. Ends with 0 if every step held; cleans up in any case.
+With `--log` the lobby is a log and no archive; nothing else is different.
 """
 
 from __future__ import annotations
@@ -182,8 +183,13 @@ def _is_setting(variable: str) -> bool:
     return variable == "DATFS_HOME" or (variable.startswith("XDG_") and variable.endswith("_HOME"))
 
 
-def play(host: Person, guest: Person) -> None:
+def play(host: Person, guest: Person, carrier: str) -> None:
     """The story.
+
+    Args:
+        host: Opens a session.
+        guest: Joins it.
+        carrier: What its lobby is made of, "archive" or "log".
 
     Raises:
         StepFailed: It went otherwise.
@@ -195,7 +201,10 @@ def play(host: Person, guest: Person) -> None:
     host.types("cat ~/dat/me/profile.json")
 
     tell("Writing session.json opens a session; after the write it is complete.")
-    host.types("""echo '{"name": "Foobar", "max_peers": 8}' > ~/dat/me/session.json""")
+    request = {"name": "Foobar", "max_peers": 8}
+    if carrier != "archive":
+        request["carrier"] = carrier
+    host.types(f"""echo '{json.dumps(request)}' > ~/dat/me/session.json""")
     session = json.loads(host.types("cat ~/dat/me/session.json"))
     expected = {"name", "url", "last_update", "peers", "max_peers", "protected"}
     if session.keys() != expected or session["peers"] != 0:
@@ -278,8 +287,11 @@ def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
 
 
-def main() -> int:
+def main(carrier: str) -> int:
     """Plays the story and cleans up.
+
+    Args:
+        carrier: What the lobby is made of.
 
     Returns:
         The exit code.
@@ -292,7 +304,7 @@ def main() -> int:
             for name, prefix in (("host", host_network), ("guest", guest_network)):
                 people.append(Person(name, folder / name, prefix, address, port))
                 end.callback(people[-1].leaves)
-            play(*people)
+            play(people[0], people[1], carrier)
     except StepFailed as failure:
         print(f"\ndemo: FAILED: {failure}", flush=True)
         for person in people:
@@ -306,4 +318,4 @@ def main() -> int:
     return 0
 
 
-sys.exit(main())
+sys.exit(main("log" if "--log" in sys.argv[1:] else "archive"))

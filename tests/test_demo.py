@@ -14,10 +14,11 @@ DEMO = Path(__file__).resolve().parents[1] / "scripts" / "demo.py"
 
 
 @pytest.mark.timeout(180)
-def test_demo_plays_to_its_end() -> None:
+@pytest.mark.parametrize("options", [[], ["--log"]], ids=["archive", "log"])
+def test_demo_plays_to_its_end(options: list[str]) -> None:
     require_fuse()
     played = subprocess.run(
-        [sys.executable, DEMO], capture_output=True, text=True, timeout=170, check=False
+        [sys.executable, DEMO, *options], capture_output=True, text=True, timeout=170, check=False
     )
     assert played.returncode == 0, played.stdout + played.stderr
     for line in ("hello", "hello yourself", "line 3"):

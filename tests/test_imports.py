@@ -73,6 +73,11 @@ CORES: dict[str, frozenset[str]] = {  # what a core keeps away from, by package 
     "lobby.guest_sealing": WORLD | {"os"},
     "lobby.password": WORLD | {"os"},
     "lobby.throttle": WORLD | {"os"},
+    "lobby.log_records": WORLD | {"os"},
+    "lobby.log_reading": WORLD | {"os"},
+    "lobby.log_order": WORLD | {"os"},
+    "lobby.log_carrier": WORLD | {"os"},
+    "lobby.log_lines": WORLD | {"os"},
     "swarm.scheduler": WORLD | {"os"},
     "store": TASKS,
 }

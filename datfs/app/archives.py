@@ -118,7 +118,7 @@ class Archives:
         if known is None:
             topic = self.membership(key).topic
             known = self._replicate(self._open_foreign(key), topic)
-            self._used(key)
+            self.used(key)
         return known
 
     def writer_replica(self, key: bytes, lobby_key: bytes) -> ArchiveReplica:
@@ -198,7 +198,7 @@ class Archives:
             topic,
             self._announcer,
             on_change=lambda changes: self._changed(key, changes),
-            on_use=lambda: self._used(topic.key),
+            on_use=lambda: self.used(topic.key),
             download_all=download_all,
             everywhere=everywhere,
             metadata_deadline_s=self._config.metadata_deadline_s,
@@ -397,7 +397,8 @@ class Archives:
             replica.archive.close()
         self.foreign.clear()
 
-    def _used(self, key: bytes) -> None:
+    def used(self, key: bytes) -> None:
+        """Somebody looks into an archive: be in its topic for a while."""
         membership = self.membership(key)
         membership.used_at = trio.current_time()
         self._join(membership)

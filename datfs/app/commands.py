@@ -18,6 +18,7 @@ from datfs.errors import (
     InvalidDocument,
     LobbyEnded,
     LobbyRefused,
+    NotAnArchive,
     Timeout,
 )
 from datfs.fs.node import Directory, Link
@@ -203,7 +204,7 @@ class WorldCommands:
         Raises:
             InvalidPassword: the password cannot be one.
         """
-        asked = {key: params[key] for key in ("name", "max_peers") if key in params}
+        asked = {key: params[key] for key in ("name", "max_peers", "carrier") if key in params}
         password = _password(params)
         asked["protected"] = password is not None
         session = self._session.complete_request(json.dumps(asked).encode())
@@ -280,8 +281,11 @@ class WorldCommands:
 
     async def _lobby_key(self, key: bytes) -> bytes:
         """The lobby itself, or that of the session which this identity hosts."""
-        replica = self._archives.replica(key)
-        await replica.ready()
+        try:
+            replica = self._archives.replica(key)
+            await replica.ready()
+        except NotAnArchive:  # then it is a lobby itself, or `join` will tell that it is nothing
+            return key
         entry = replica.archive.lookup(SESSION_PATH)
         if entry is None:
             if replica.archive.lookup("/profile.json") is not None:

@@ -40,6 +40,7 @@ from datfs.app.identity_store import create_identity, default_name, load_identit
 from datfs.app.lobbies.lobby_room import LobbyParts
 from datfs.app.lobbies.lobby_secrets import LobbySecrets
 from datfs.app.lobbies.policies import Policies
+from datfs.app.logs import Logs
 from datfs.app.own_archive import commit_everything
 from datfs.app.own_keys import own_key_pair
 from datfs.app.session_service import SessionService
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from datfs.hyperdrive.entry import Change
     from datfs.store.home import Home
     from datfs.swarm.ended import Ended
+    from datfs.swarm.feed_replica import FeedReplica
     from datfs.swarm.peer import Peer
 
 DEADLINE_MARGIN_S = 5.0
@@ -174,6 +176,7 @@ class _Daemon:
             self._events,
             on_change=self._archive_changed,
         )
+        self._logs = Logs(home, self._archives, self._announcer)
 
     async def run(self) -> None:
         """Serve until told to end."""
@@ -186,6 +189,7 @@ class _Daemon:
                     await self._say_last_words()
                 swarming.cancel_scope.cancel()
         finally:
+            self._logs.close()
             self._archives.close()
             self._events.close()
 
@@ -193,14 +197,19 @@ class _Daemon:
         """Let peers have what was committed since the end began."""
         await self._announcer.flush()
         grown = [
-            own.replica.metadata
-            for key, own in self._archives.own.items()
-            if own.archive.metadata.length > self._lengths_at_end.get(key, math.inf)
+            replica
+            for replica in self._own_feeds()
+            if replica.feed.length > self._lengths_at_end.get(replica.feed.key, math.inf)
         ]
         if any(feed.scheduler.remotes for feed in grown):
             while not all(feed.is_given for feed in grown):  # noqa: ASYNC110 - of many feeds
                 await trio.sleep(LAST_WORDS_POLL_S)
             await trio.sleep(SENDING_S)
+
+    def _own_feeds(self) -> list[FeedReplica]:
+        """The feeds in which the newest of our own is told."""
+        archives = [own.replica.metadata for own in self._archives.own.values()]
+        return [*archives, *(log.replica for log in self._logs.own.values())]
 
     async def _serve_source(self) -> None:
         if self._source is None:
@@ -219,6 +228,7 @@ class _Daemon:
         session = SessionService(
             home,
             self._archives,
+            self._logs,
             lambda key: lobbies.room(key),
             policies,
             events,
@@ -236,6 +246,7 @@ class _Daemon:
                 home=home,
                 identity=own_key_pair(home, key),
                 archives=self._archives,
+                logs=self._logs,
                 engine=engine,
                 events=events,
                 nursery=nursery,
@@ -351,7 +362,7 @@ class _Daemon:
             self._ready()
             await self._ending.wait()
             self._lengths_at_end = {
-                key: own.archive.metadata.length for key, own in self._archives.own.items()
+                replica.feed.key: replica.feed.length for replica in self._own_feeds()
             }
             await part()
             for failure in await commit_everything(list(self._archives.own.values())):
@@ -404,6 +415,7 @@ class _Daemon:
             self._mountpoint,
             identity=identity,
             archives=self._archives,
+            logs=self._logs,
             swarm=self._swarm,
             session=session,
         )

@@ -23,7 +23,7 @@ from datfs.app.own_archive import wall_clock_ms
 from datfs.crypto.keys import KeyPair
 from datfs.errors import Busy, DatfsError, InvalidDocument, ReadOnlyArchive
 from datfs.identity.heartbeat import Heartbeat, HeartbeatOptions, may_resume
-from datfs.identity.session import Session, parse_request, parse_session
+from datfs.identity.session import Carrier, Session, parse_request, parse_session
 from datfs.lobby.host_sealing import HostSealing
 from datfs.store.secrets import delete_secret, read_secret, write_secret
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from datfs.app.events import EventLog
     from datfs.app.lobbies.lobby_room import LobbyRoom
     from datfs.app.lobbies.policies import Policies
+    from datfs.app.logs import Logs
     from datfs.app.own_archive import OwnArchive
     from datfs.hyperdrive.entry import Change
     from datfs.store.home import Home
@@ -58,6 +59,7 @@ class SessionService:
     Args:
         home: the store, for the session's secrets.
         archives: makes and opens lobby archives.
+        logs: makes and opens the logs that are lobbies.
         room: gives the lobby of a key.
         policies: whom sessions let in.
         events: the log.
@@ -69,6 +71,7 @@ class SessionService:
         self,
         home: Home,
         archives: Archives,
+        logs: Logs,
         room: Callable[[bytes], LobbyRoom],
         policies: Policies,
         events: EventLog,
@@ -78,6 +81,7 @@ class SessionService:
     ) -> None:
         self._home = home
         self._archives = archives
+        self._logs = logs
         self._room = room
         self._policies = policies
         self._events = events
@@ -89,6 +93,7 @@ class SessionService:
         self._hosting: _Hosting | None = None
         self._awaiting_password: LobbyRoom | None = None
         self._next_pair: KeyPair | None = None
+        self._next_carrier = Carrier.ARCHIVE
         self._peers = 0
         self._wake = trio.Event()
 
@@ -118,6 +123,7 @@ class SessionService:
             lobby_key = self._awaiting_password.key
         else:
             self._next_pair = self._next_pair or KeyPair.generate()
+            self._next_carrier = request.carrier
             lobby_key = self._next_pair.public_key
         return request.complete(
             lobby_key=lobby_key, last_update_ms=wall_clock_ms(), peers=self._peers
@@ -238,7 +244,6 @@ class SessionService:
 
     async def _start(self, session: Session) -> None:
         key = session.url.key
-        pair = self._next_pair
         secrets = LobbySecrets(self._home, key)
         if self._sealing is None or self._sealing.lobby_key != key:
             self._sealing = HostSealing(
@@ -247,12 +252,7 @@ class SessionService:
                 random=os.urandom,
                 plain_offers=self._plain_offers and not secrets.sealed_only,
             )
-        rules = LobbyRules(self._sealing, lambda _name: None)
-        if pair is not None and pair.public_key == key:
-            self._archives.create_own(pair, rules=rules)
-            self._next_pair = None
-        elif key not in self._archives.own:
-            await self._archives.open_own(key, rules=rules)
+        await self._open_lobby(key, self._sealing)
         room = self._room(key)
         password = read_secret(self._password_file(key)) if session.protected else None
         awaited = session.protected and password is None
@@ -277,6 +277,21 @@ class SessionService:
         )
         self._hosting.heartbeat.peers_changed(self._peers)
         self._events.append("session-started", name=session.name, url=str(session.url))
+
+    async def _open_lobby(self, key: bytes, sealing: HostSealing) -> None:
+        rules = LobbyRules(sealing, lambda _name: None)
+        pair = self._next_pair
+        if pair is not None and pair.public_key == key:
+            if self._next_carrier is Carrier.LOG:
+                self._logs.create(pair, lobby_key=key)
+            else:
+                self._archives.create_own(pair, rules=rules)
+            self._next_pair = None
+        elif self._logs.is_stored(key, lobby_key=key):
+            if key not in self._logs.own:
+                self._logs.open_own(key, lobby_key=key)
+        elif key not in self._archives.own:
+            await self._archives.open_own(key, rules=rules)
 
     async def _end_hosting(self, reason: str) -> None:
         room = self._awaiting_password if self._hosting is None else self._hosting.room

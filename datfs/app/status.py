@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datfs.app.archives import Archives, Membership
+    from datfs.app.logs import Logs
     from datfs.app.session_service import SessionService
     from datfs.store.home import Home
     from datfs.swarm.swarm import Swarm
@@ -27,6 +28,7 @@ class Status:
         mountpoint: where it is mounted.
         identity: key of the identity archive; None for a mount of one archive.
         archives: what is served.
+        logs: what is served of lobbies that are logs.
         swarm: by whom.
         session: what is hosted; None for a mount of one archive.
     """
@@ -38,6 +40,7 @@ class Status:
         *,
         identity: bytes | None,
         archives: Archives,
+        logs: Logs,
         swarm: Swarm,
         session: SessionService | None,
     ) -> None:
@@ -45,6 +48,7 @@ class Status:
         self._mountpoint = mountpoint
         self._identity = identity
         self._archives = archives
+        self._logs = logs
         self._swarm = swarm
         self._session = session
         self._presence = Presence(archives)
@@ -118,7 +122,12 @@ class Status:
                 for mechanism, outcome in membership.topic.outcomes.items()
             },
         }
-        if held is not None:
+        log = self._logs.find(key)
+        if log is not None:  # a lobby's
+            facts |= {"own": key in self._logs.own, "writable": log.feed.writable}
+            blocks = {"length": log.feed.length, "here": log.feed.held_count()}
+            facts["blocks"] = {"log": blocks}
+        elif held is not None:
             facts["blocks"] = {
                 name: {"length": feed.length, "here": feed.held_count()}
                 for name, feed in (

@@ -100,7 +100,7 @@ class Lobbies:
     def archive_changed(self, key: bytes, changes: Sequence[Change]) -> None:
         """Somebody's archive has a new version; it may be a lobby's or one of its guests'."""
         for room in self._rooms.values():
-            room.files.archive_changed(key, changes)
+            room.archive_changed(key, changes)
 
     async def leave_all(self) -> None:
         """Leave every lobby that was joined."""

@@ -38,6 +38,7 @@ def status(as_json: bool) -> None:
 @click.option(
     "--max-peers", type=click.IntRange(min=1), metavar="N", help="How many may be connected."
 )
+@click.option("--log", "as_log", is_flag=True, help="Make the lobby a log, not an archive.")
 @click.option("--no-plain", is_flag=True, help="Refuse offers that are not sealed.")
 @click.option("--friends-only", is_flag=True, help="Let only friends in, and those of --allow.")
 @click.option(
@@ -52,6 +53,7 @@ def status(as_json: bool) -> None:
 def host(
     name: str,
     max_peers: int | None,
+    as_log: bool,
     no_plain: bool,
     friends_only: bool,
     allowed_keys: str | None,
@@ -68,6 +70,8 @@ def host(
         params["password"] = password
     if max_peers is not None:
         params["max_peers"] = max_peers
+    if as_log:
+        params["carrier"] = "log"
     if no_plain:
         params["plain_offers"] = False
     if friends_only:

@@ -24,7 +24,8 @@ from datfs.fs.node import (
     OpenFile,
     refuse,
 )
-from datfs.fs.signal_file import SignalFile
+from datfs.fs.sealed_file import SealedFile
+from datfs.fs.signal_files import SignalFile, signal_node, signal_nodes
 from datfs.fs.virtual import ComputedDirectory, ComputedFile, ControlFile, TextFile, as_json
 from datfs.fs.working_view import WorkingView
 from datfs.hyperdrive.path_rules import is_visible
@@ -33,7 +34,7 @@ from datfs.staging.working_archive import WorkingArchive
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from datfs.fs.ports import ArchiveSource, LobbyView, PeerView, World
+    from datfs.fs.ports import ArchiveSource, LobbyView, PeerView, SignalsView, World
     from datfs.fs.waiting import WaitingRoom
 
 MAX_PASSWORD_BYTES = 4096
@@ -159,7 +160,7 @@ class UnionDirectory(Directory):
         view.is_entered = True
         if entry.stat.is_directory:
             return view.node(identity, entry)
-        return SignalFile(view, identity, entry, self._lobby)
+        return SealedFile(view, identity, entry, self._lobby)
 
     def _in_holder(self, holder: bytes, name: str) -> Identity:
         """A file's identity: the same name may come from another archive tomorrow."""
@@ -199,18 +200,53 @@ class LobbyTop(UnionDirectory):
             await self._lobby.ready()
 
     async def lookup(self, name: str) -> Node | None:
-        """A node of datfs's own, else what counts in the union."""
-        return self._own.get(name) or self._counting(name)
+        """A node of datfs's own, else what counts in the lobby."""
+        return self._own.get(name) or self._file(name)
 
     def entries(self) -> Iterator[tuple[str, Node]]:
-        """The names of datfs's own and those of the union."""
+        """The names of datfs's own and those of the lobby."""
         yield from self._own.items()
+        signals = self._lobby.signals()
+        if signals is not None:
+            yield from signal_nodes(self._space_of(signals), signals)
+            return
         for name, node in super().entries():
             if name not in self._own:
                 yield name, node
 
+    async def create(self, name: str, mode: int, flags: int) -> tuple[Node, OpenFile]:
+        """Makes a file of one's own."""
+        signals = self._lobby.signals()
+        if signals is None:
+            return await super().create(name, mode, flags)
+        signals.check_writable(name)
+        node = SignalFile(self._space_of(signals).child(name), signals, name)
+        return node, await node.open(flags)
+
+    async def unlink(self, name: str) -> None:
+        """Removes a file of one's own."""
+        signals = self._lobby.signals()
+        if signals is None:
+            await super().unlink(name)
+            return
+        signals.check_writable(name)
+        if signals.read(name) is None:
+            refuse(errno.ENOENT, name)
+        await signals.remove(name)
+
+    def _file(self, name: str) -> Node | None:
+        signals = self._lobby.signals()
+        if signals is None:
+            return self._counting(name)
+        return signal_node(self._space_of(signals), signals, name)
+
+    def _space_of(self, signals: SignalsView) -> Identity:
+        """Another one when the lobby becomes known, for its files are then others."""
+        kind = b"waiting" if signals.lines is None else b"log"
+        return Identity(self.identity.space + kind, "")
+
     def _writer(self, name: str) -> WorkingArchive:
-        if name in self._own:
+        if name in self._own or self._lobby.signals() is not None:
             refuse(errno.EPERM, name)
         return super()._writer(name)
 

@@ -66,6 +66,70 @@ class PeerView(Protocol):
         """Whether a name is hidden."""
 
 
+class LinesView(Protocol):
+    """A file of lines as one reader sees it: it only grows."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Bytes from an offset; fewer at the end, which may have grown since."""
+
+
+class SignalLog(Protocol):
+    """`signals.log`: the records of a lobby in causal order."""
+
+    @property
+    def byte_length(self) -> int:
+        """Bytes of all lines now."""
+
+    def open(self) -> LinesView:
+        """Begins to read."""
+
+
+class SignalsView(Protocol):
+    """The files of a lobby that lie in no archive: signals, each written as a whole."""
+
+    @property
+    def lines(self) -> SignalLog | None:
+        """`signals.log`; None as long as there is no log."""
+
+    def names(self, folder: str) -> Iterable[str]:
+        """The names in a folder ("" or ".writers")."""
+
+    def read(self, name: str) -> bytes | None:
+        """A file by its name in the lobby; None if there is none."""
+
+    def check_writable(self, name: str) -> None:
+        """Checks that a file may be written and removed by us.
+
+        Raises:
+            NotYours: The name belongs to somebody else, or is no signal's.
+        """
+
+    async def write(self, name: str, data: bytes) -> None:
+        """Writes a file as a whole; for a name of one's own this is the wish to take part.
+
+        Raises:
+            NotYours: See above.
+            InvalidSignal: It is none.
+        """
+
+    async def remove(self, name: str) -> None:
+        """Removes a file; nothing happens if it is not there.
+
+        Raises:
+            NotYours: See above.
+        """
+
+    async def append_lines(self, text: bytes) -> None:
+        """Writes what lines of `signals.log` say, all of them or none.
+
+        Raises:
+            NotYours, InvalidSignal: See above.
+        """
+
+    async def sync(self) -> None:
+        """Returns when what was written survives power loss."""
+
+
 class LobbyView(Protocol):
     """The signal directory of one session: the union of the archives of those who take part.
 
@@ -79,6 +143,12 @@ class LobbyView(Protocol):
 
     async def ready(self) -> None:
         """Returns when the host's files are known, or nobody told them within the deadline."""
+
+    def signals(self) -> SignalsView | None:
+        """The files where they lie in no archive; `names`, `holder`, `writer` are then not used.
+
+        None for a lobby that is made of archives. What a lobby is may become known only later.
+        """
 
     def names(self, path: str) -> Iterable[str]:
         """The names that count in a directory ("/" or "/a/b") of the union."""

@@ -36,6 +36,18 @@ def encode_header(header: Header) -> bytes:
     return bytes_field(1, HYPERDRIVE_TYPE.encode()) + bytes_field(2, header.content_key)
 
 
+def feed_type(block: Buffer) -> str | None:
+    """Return the type that a feed's first block names; None if it is no header at all."""
+    found = None
+    try:
+        for number, value in iter_fields(block):
+            if number == 1 and not isinstance(value, int):
+                found = str(value, "utf-8", "replace")
+    except EncodingError:
+        return None
+    return found
+
+
 def decode_header(block: Buffer) -> Header:
     """Read block 0 of a metadata feed.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from datfs.encoding.dat_url import DatUrl, parse_dat_url
@@ -24,6 +25,13 @@ MAX_PEERS_LIMIT: Final = 256
 _FIELDS: Final = frozenset({"name", "url", "last_update", "peers", "max_peers", "protected"})
 
 
+class Carrier(Enum):
+    """What a lobby is made of; readers of a session see it at the lobby itself."""
+
+    ARCHIVE = "archive"
+    LOG = "log"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRequest:
     """What a person wrote into session.json.
@@ -32,12 +40,14 @@ class SessionRequest:
         name: the session's public name.
         max_peers: how many peers may be connected at once, the host not counted.
         protected: whether connecting needs a password; the password itself is never in the file.
+        carrier: what the lobby is to be made of; no field of the complete session.json.
         ignored: names of fields that session.json does not have; completing it drops them.
     """
 
     name: str
     max_peers: int = DEFAULT_MAX_PEERS
     protected: bool = False
+    carrier: Carrier = Carrier.ARCHIVE
     ignored: tuple[str, ...] = ()
 
     def complete(self, *, lobby_key: bytes, last_update_ms: int, peers: int) -> Session:
@@ -103,11 +113,18 @@ def parse_request(data: bytes) -> SessionRequest:
     for number in ("last_update", "peers"):
         if document.has(number):
             document.integer(number, minimum=0)
+    carrier = Carrier.ARCHIVE
+    if document.has("carrier"):
+        try:
+            carrier = Carrier(document.text("carrier"))
+        except ValueError:
+            document.refuse("carrier", 'it is neither "archive" nor "log"')
     return SessionRequest(
         name=name,
         max_peers=max_peers,
         protected=document.has("protected") and document.boolean("protected"),
-        ignored=document.unknown(_FIELDS),
+        carrier=carrier,
+        ignored=document.unknown(_FIELDS | {"carrier"}),
     )
 
 

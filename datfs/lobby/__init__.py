@@ -2,6 +2,7 @@
 
 Cores without I/O: `signal`, `seal`, `host_sealing`, `guest_sealing`, `pinning`, `join`, `names`,
 `writers`, `machine`, `room`, `hosting`, `joining`, `policy`, `admission`, `password`, `throttle`,
-`union`, `archive_carrier`. Shells on trio over the protocols of `ports`: `host`, `gate`, `door`,
-`guest`, `proving`, `admission_request`, `signal_reader`.
+`union`, `archive_carrier`; `log_records`, `log_reading`, `log_order`, `log_carrier`, `log_lines`.
+Shells on trio over the protocols of `ports`: `host`, `gate`, `door`, `guest`, `proving`,
+`admission_request`, `signal_reader`.
 """

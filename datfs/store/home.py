@@ -119,6 +119,10 @@ class Home:
         """Where an archive lies, in hyperdrive's raw layout."""
         return self.archives_folder / key.hex()
 
+    def log_folder(self, key: bytes, *, lobby_key: bytes) -> Path:
+        """Where a log lies; each lobby has its own, so that none is taken into another."""
+        return self.folder / "logs" / lobby_key.hex() / key.hex()
+
     def for_folder(self, archive: Path) -> Self:
         """A store beside this one that serves a single archive folder mounted by itself.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from datfs.errors import ArchiveUnreachable, BlockUnavailable
+from datfs.errors import ArchiveUnreachable, BlockUnavailable, NotAnArchive
 from datfs.hyperdrive.extent import missing_blocks
 from datfs.swarm.feed_replica import FeedReplica
 from datfs.swarm.read_ahead import ReadAhead
@@ -50,6 +50,9 @@ class ArchiveReplica:
         download_all: whether content is fetched as a whole, not only where it is read.
         everywhere: whether every connection of the topic carries it from the start.
         metadata_deadline_s, data_deadline_s: seconds; see `ready` and `read`.
+
+    Attributes:
+        on_header: called once when block 0 has come and tells what this is.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class ArchiveReplica:
         self._read_ahead = ReadAhead()
         self._progress = trio.Event()
         self._complete_once = archive.version > 0
+        self.on_header: Callable[[], None] = lambda: None
         self.metadata = self._replicate(archive.metadata, self._apply, download_all=True)
         self.content: FeedReplica | None = None
         topic.add_feed(self.metadata, everywhere=everywhere)
@@ -131,6 +135,7 @@ class ArchiveReplica:
 
         Raises:
             ArchiveUnreachable: nobody gave anything within the deadline.
+            NotAnArchive: what came is something else.
             StorageDamaged: what is in the store of it contradicts itself.
             OSError: the disk failed.
         """
@@ -142,6 +147,8 @@ class ArchiveReplica:
         self.topic.retry_now()
         with trio.move_on_after(self._metadata_deadline_s):
             while not self._is_complete():
+                if self.archive.not_an_archive is not None:
+                    raise NotAnArchive(f"{self.key.hex()}: {self.archive.not_an_archive}")
                 await self._progress.wait()
             self._complete_once = True
             return
@@ -185,6 +192,11 @@ class ArchiveReplica:
             if coming is not None:
                 content.read_ahead(coming[:READ_AHEAD_BLOCKS])
 
+    @property
+    def has_header(self) -> bool:
+        """Whether block 0 is here and tells what this is."""
+        return self.archive.content is not None or self.archive.not_an_archive is not None
+
     def _is_complete(self) -> bool:
         length = self.archive.metadata.length
         return length > 0 and self.archive.version == length - 1 and self.content is not None
@@ -200,7 +212,7 @@ class ArchiveReplica:
 
     def _take_in(self) -> bool:
         """Apply some of the metadata that is here; true if there may be more."""
-        before = self.archive.applied_length
+        before, had_header = self.archive.applied_length, self.has_header
         if not self.archive.metadata.has(before):
             return False
         try:
@@ -208,6 +220,8 @@ class ArchiveReplica:
             self._add_content()
             if changes:
                 self._on_change(changes)
+            if self.has_header and not had_header:
+                self.on_header()
         finally:
             self._progress.set()
             self._progress = trio.Event()

@@ -46,9 +46,12 @@ def session(folder: Path) -> Json:
     return found
 
 
-def hosted(mount: Mount, name: str = "Foobar", max_peers: int = 8) -> Path:
+def hosted(
+    mount: Mount, name: str = "Foobar", max_peers: int = 8, carrier: str = "archive"
+) -> Path:
     """Hosts by writing session.json; gives the lobby's directory."""
-    (mount.path / "me/session.json").write_text(json.dumps({"name": name, "max_peers": max_peers}))
+    request = {"name": name, "max_peers": max_peers, "carrier": carrier}
+    (mount.path / "me/session.json").write_text(json.dumps(request))
     return lobby(mount, session(mount.path / "me"))
 
 

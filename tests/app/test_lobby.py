@@ -46,8 +46,14 @@ def transient(folder: Path) -> list[str]:
     return [name for name in os.listdir(folder) if re.search(r"[0-9a-f]{64}\.", name)]
 
 
+@pytest.fixture(scope="module", params=["archive", "log"])
+def carrier(request: pytest.FixtureRequest) -> str:
+    """What the lobby is made of: everything holds over both."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mount, Mount]]:
+def pair(tmp_path_factory: pytest.TempPathFactory, carrier: str) -> Iterator[tuple[Mount, Mount]]:
     """A host with a lobby and one guest, who has not joined."""
     with contextlib.ExitStack() as stack:
         hosts = stack.enter_context(network(2))
@@ -55,7 +61,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Mount, Moun
         guest = stack.enter_context(
             mounted(tmp_path_factory.mktemp("guest"), *asking(hosts[0]), host=hosts[1])
         )
-        hosted(host)
+        hosted(host, carrier=carrier)
         yield host, guest
 
 
@@ -121,8 +127,15 @@ def test_an_offer_that_is_none_fails_at_close(pair: tuple[Mount, Mount], there: 
 
 
 def test_files_of_host_and_guest_are_seen_by_the_other(
-    pair: tuple[Mount, Mount], here: Path, there: Path
+    pair: tuple[Mount, Mount], here: Path, there: Path, carrier: str
 ) -> None:
+    if carrier == "log":
+        for refused in (here / "motd.txt", there / f"{identity(pair[1])}.notes"):
+            with pytest.raises(PermissionError):
+                refused.write_text("a log holds signals alone")
+        with pytest.raises(PermissionError):
+            (there / identity(pair[1])).mkdir()
+        return
     (here / "motd.txt").write_text("welcome\n")
     eventually(lambda: (there / "motd.txt").read_text() == "welcome\n")
     folder = there / identity(pair[1])
@@ -235,11 +248,11 @@ def test_the_end_of_the_session_is_told_to_the_guest(
 
 
 @pytest.mark.timeout(200)
-def test_room_for_two_the_third_waits_and_leavers_make_room(tmp_path: Path) -> None:
+def test_room_for_two_the_third_waits_and_leavers_make_room(tmp_path: Path, carrier: str) -> None:
     with contextlib.ExitStack() as stack:
         hosts = stack.enter_context(network(4))
         host = stack.enter_context(mounted(tmp_path / "host", *ALONE, host=hosts[0]))
-        hosted(host, max_peers=2)
+        hosted(host, max_peers=2, carrier=carrier)
         first = stack.enter_context(mounted(tmp_path / "first", *asking(hosts[0]), host=hosts[1]))
         second = stack.enter_context(mounted(tmp_path / "second", *asking(hosts[0]), host=hosts[2]))
         third = stack.enter_context(mounted(tmp_path / "third", *asking(hosts[0]), host=hosts[3]))

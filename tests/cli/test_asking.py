@@ -40,10 +40,10 @@ def test_without_a_mount_one_sentence_says_what_to_do(run: Command, verb: list[s
 def test_host_hands_on_what_was_given(run: Command, daemon: Daemon) -> None:
     daemon.answers["host"] = {"url": f"dat://{KEY}"}
     assert run("host", "Foobar").out == f"url: dat://{KEY}\n"
-    run("host", "Foobar", "--max-peers", "3")
+    run("host", "Foobar", "--max-peers", "3", "--log")
     assert daemon.asked == [
         ("host", {"name": "Foobar"}),
-        ("host", {"name": "Foobar", "max_peers": 3}),
+        ("host", {"name": "Foobar", "max_peers": 3, "carrier": "log"}),
     ]
     assert run("host", "Foobar", "--max-peers", "0").code == 2
 

@@ -113,6 +113,9 @@ class Lobby:
     async def ready(self) -> None:
         await self._host.ready()
 
+    def signals(self) -> None:
+        return None
+
     def _is_own(self, path: str) -> bool:
         return path.startswith(f"/{self._world.identity.hex()}.")
 

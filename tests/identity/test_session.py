@@ -8,6 +8,7 @@ from datfs.errors import InvalidDocument
 from datfs.identity.session import (
     DEFAULT_MAX_PEERS,
     MAX_PEERS_LIMIT,
+    Carrier,
     SessionRequest,
     parse_request,
     parse_session,
@@ -44,6 +45,15 @@ def test_own_fields_win_over_what_was_written() -> None:
     assert (session.url.key, session.last_update_ms, session.peers) == (LOBBY, 7, 0)
 
 
+def test_the_carrier_is_asked_for_and_not_told() -> None:
+    request = parse_request(b'{"name": "a", "carrier": "log"}')
+    assert request.carrier is Carrier.LOG
+    assert request.ignored == ()
+    assert parse_request(b'{"name": "a"}').carrier is Carrier.ARCHIVE
+    data = request.complete(lobby_key=LOBBY, last_update_ms=7, peers=0).encode()
+    assert "carrier" not in json.loads(data)
+
+
 def test_fields_that_completing_drops_are_told() -> None:
     assert parse_request(b'{"name": "a", "max_peer": 3}').ignored == ("max_peer",)
 
@@ -57,6 +67,11 @@ def test_fields_that_completing_drops_are_told() -> None:
         ('{"name": "a", "max_peers": 0}', "line 1, field max_peers", "not 0"),
         ('{"name": "a", "max_peers": 257}', "line 1, field max_peers", "not 257"),
         ('{"name": "a", "max_peers": true}', "line 1, field max_peers", "not true"),
+        (
+            '{"name": "a", "carrier": "tape"}',
+            "line 1, field carrier",
+            'neither "archive" nor "log"',
+        ),
         ('{"name": "a", "url": 1}', "line 1, field url", "text"),
         ('{"name": "a", "peers": "x"}', "line 1, field peers", "whole number"),
         ('{"name": "a", "last_update": []}', "line 1, field last_update", "not []"),

@@ -11,10 +11,22 @@ from datfs.crypto.box import BoxKeyPair, open_box
 from datfs.crypto.keys import KeyPair
 from datfs.crypto.pake import ENTROPY_SIZE, PAKE_TABLES, PakeSide, PakeState, PasswordExchange
 from datfs.lobby.join import make_join
+from datfs.lobby.log_carrier import LogCarrier
+from datfs.lobby.log_reading import GUEST_LIMITS, HOST_LIMITS
+from datfs.lobby.log_records import (
+    ENVELOPE_LIMIT_BYTES,
+    Position,
+    Record,
+    RecordKind,
+    encode_log_header,
+)
 from datfs.lobby.machine import GUEST_TABLE, HOST_TABLE
 from datfs.lobby.password import side_name
 from datfs.lobby.seal import HEAD_SIZE, Sealed, SealedKind, offer_id_of, seal, unseal
 from datfs.lobby.signal import make_beacon, sdp_identity
+from datfs.lobby.writers import WriterRecord
+from datfs.swarm.clearing import CLEAR_AFTER_S
+from tests.lobby.memory_log import MemoryLog
 from tests.lobby.sdp import description
 
 if TYPE_CHECKING:
@@ -98,12 +110,57 @@ def password_example() -> str:
 
 
 def listed(parts: Sequence[tuple[str, bytes]]) -> str:
+    return "\n".join(shown(parts))
+
+
+def shown(parts: Sequence[tuple[str, bytes]]) -> list[str]:
     lines = ["```"]
     for name, value in parts:
         digits = value.hex()
         lines.append(f"{name}:")
         lines += [f"    {digits[start : start + 64]}" for start in range(0, len(digits), 64)]
-    return "\n".join([*lines, "```"])
+    return [*lines, "```"]
+
+
+def log_example() -> str:
+    """The blocks of a short story, and the lines that stand for them."""
+    host, guest, identity = LOBBY, WRITER, IDENTITY.public_key
+    story = [
+        (host, Record(kind=RecordKind.HOST, signal=b"{beacon}")),
+        (host, Record(kind=RecordKind.WRITER, guest=identity, signal=WriterRecord(guest).encode())),
+        (
+            guest,
+            Record(
+                kind=RecordKind.OFFER, guest=identity, cause=Position(host, 1), signal=b"{offer}"
+            ),
+        ),
+        (
+            host,
+            Record(
+                kind=RecordKind.ANSWER, guest=identity, cause=Position(guest, 1), signal=b"{answer}"
+            ),
+        ),
+        (guest, Record(kind=RecordKind.GONE, guest=identity, cause=Position(guest, 1))),
+    ]
+    logs = {key: MemoryLog(key) for key in (host, guest)}
+    parts = [
+        ("host's log (the lobby's key)", host),
+        ("guest's log", guest),
+        ("guest's identity key", identity),
+        ("host, guest 0, the header", encode_log_header()),
+    ]
+    for key, record in story:
+        name = "host" if key == host else "guest"
+        parts.append(
+            (f"{name} {logs[key].append(record)}, {record.kind.name.lower()}", record.encode())
+        )
+    carrier = LogCarrier(logs[host], open_log=logs.get)
+    carrier.update()
+    order = ", ".join(
+        f"{'host' if position.log == host else 'guest'} {position.sequence}"
+        for position, _ in carrier.entries()
+    )
+    return "\n".join([*shown(parts)[:-1], f"order: {order}", "```"])
 
 
 def seal_example() -> str:
@@ -171,3 +228,16 @@ def test_the_worked_example_of_a_password_is_true() -> None:
 def test_the_tables_of_the_password_are_those_of_the_exchange() -> None:
     assert section("password table of the guest") == drawn(PAKE_TABLES[PakeSide.A])
     assert section("password table of the host") == drawn(PAKE_TABLES[PakeSide.B])
+
+
+def test_the_worked_example_of_two_logs_is_true() -> None:
+    assert section("log example") == log_example()
+
+
+def test_the_limits_of_logs_are_those_of_the_reader() -> None:
+    text = DOCUMENT.read_text()
+    assert f"{GUEST_LIMITS.byte_length >> 20} MiB and {GUEST_LIMITS.entries:,} entries; it" in text
+    assert f"{HOST_LIMITS.byte_length >> 20} MiB and {HOST_LIMITS.entries:,} entries; it" in text
+    assert f"a signal file and {ENVELOPE_LIMIT_BYTES} bytes" in text
+    assert f"header, {len(encode_log_header())} bytes" in text
+    assert f"{CLEAR_AFTER_S:g} s later" in text

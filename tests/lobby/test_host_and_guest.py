@@ -14,12 +14,18 @@ from datfs.lobby.policy import Policy, PolicyKind
 from datfs.lobby.seal import is_sealed
 from datfs.lobby.signal import Beacon, Refusal, encode_offer, parse_answer, parse_beacon
 from tests.lobby.sdp import description
-from tests.lobby.world import HOST, World
+from tests.lobby.world import HOST, LOBBY, LogView, View, World
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from trio.testing import MockClock
+
+
+@pytest.fixture(autouse=True, params=[View, LogView], ids=["archive", "log"])
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds over both carriers."""
+    monkeypatch.setattr(World, "carrier", request.param)
 
 
 @asynccontextmanager
@@ -451,8 +457,8 @@ async def test_a_host_s_answer_of_an_earlier_attempt_is_not_taken(
         replayed = guest.view.files[guest.answer_name]
         await guest.offer_by_browser("second")
         await trio.sleep(0.01)
-        guest.view.apply(guest.answer_name, replayed)
-        await trio.sleep(0.01)
+        world.publish(world.view, world.view.change(LOBBY, guest.answer_name, replayed))
+        await trio.sleep(0.025)
         assert guest.guest.status.word == "waiting for host"
         assert "whoever" not in guest.guest.status.reason
         await trio.sleep(1)

@@ -20,7 +20,17 @@ from datfs.lobby.room import RESERVATION_S
 from datfs.lobby.signal import Answer, Refusal, encode_offer, parse_answer
 from datfs.lobby.throttle import AT_ONCE
 from datfs.lobby.writers import WriterRecord
-from tests.lobby.world import HOST, LOBBY, FakeChannel, FakeOffer, FakePeer, Member, World
+from tests.lobby.world import (
+    HOST,
+    LOBBY,
+    FakeChannel,
+    FakeOffer,
+    FakePeer,
+    LogView,
+    Member,
+    View,
+    World,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,6 +39,12 @@ if TYPE_CHECKING:
 
 PASSWORD = b"correct horse"
 WRONG = "refused: wrong password"
+
+
+@pytest.fixture(autouse=True, params=[View, LogView], ids=["archive", "log"])
+def carrier(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything holds over both carriers."""
+    monkeypatch.setattr(World, "carrier", request.param)
 
 
 @asynccontextmanager
@@ -55,14 +71,18 @@ class Stranger:
     def __init__(self, world: World, number: int) -> None:
         self._world = world
         self.hash = KeyPair.from_seed(number.to_bytes(32, "big")).public_key
-        record = WriterRecord(b"writer" + number.to_bytes(26, "big"))
-        world.publish(world.view, writer_name(self.hash), record.encode())
+        self._writer = b"writer" + number.to_bytes(26, "big")
+        self._publish(LOBBY, writer_name(self.hash), WriterRecord(self._writer).encode())
+
+    def _publish(self, writer: bytes, name: str, data: bytes) -> None:
+        view = self._world.view
+        self._world.publish(view, view.change(writer, name, data))
 
     async def answer_to(self, offer: FakeOffer) -> Answer | Refusal:
         """Write an offer, of the kind that datfs makes, and wait for what the host says to it."""
         text = encode_offer(offer.sdp, pake=PAKE_VERSION)
         offer_id = hashlib.sha256(text).digest()
-        self._world.publish(self._world.view, offer_name(self.hash), text)
+        self._publish(self._writer, offer_name(self.hash), text)
         while True:
             await trio.sleep(0.25)
             data = self._world.view.files.get(answer_name(self.hash))

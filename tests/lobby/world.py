@@ -22,18 +22,21 @@ from datfs.lobby.guest import Guest, GuestOptions
 from datfs.lobby.guest_sealing import GuestSealing
 from datfs.lobby.host import Host, HostOptions
 from datfs.lobby.host_sealing import HostSealing
+from datfs.lobby.log_carrier import LogCarrier
 from datfs.lobby.names import BEACON_NAME, owner_of, writer_name
 from datfs.lobby.policy import Policy
 from datfs.lobby.ports import ConnectionGone, JoinReceived, LobbyConnection
 from datfs.lobby.proving import PasswordProver
 from datfs.lobby.signal import encode_offer, sdp_identity
 from datfs.lobby.writers import WriterState, parse_record
+from tests.lobby.memory_log import MemoryLog
 from tests.lobby.sdp import description
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from datfs.lobby.guest_status import GuestStatus
+    from datfs.lobby.log_records import Record
     from datfs.lobby.seal import Sealing
 
 T = TypeVar("T")
@@ -223,7 +226,7 @@ class FakeEngine:
 class View:
     """The lobby's files as one member has them, and what it wrote and cannot seal yet."""
 
-    def __init__(self, world: World, member: bytes | None) -> None:
+    def __init__(self, world: World, member: bytes | None, _writer: bytes) -> None:
         self.files: dict[str, bytes] = {}
         self.waiting: dict[str, bytes] = {}
         self.sealing: Sealing | None = None
@@ -231,7 +234,7 @@ class View:
         self._world = world
         self._member = member
         self._listeners: list[trio.MemorySendChannel[str]] = []
-        self.incoming, self._due = trio.open_memory_channel[tuple[float, str, bytes | None]](
+        self.incoming, self._due = trio.open_memory_channel[tuple[float, tuple[str, bytes | None]]](
             math.inf
         )
 
@@ -254,7 +257,7 @@ class View:
         self.waiting.pop(name, None)
         form = self.sealing.form(name) if self.sealing else None
         try:
-            self._world.publish(self, name, form.stored(data) if form else data)
+            self._world.publish(self, (name, form.stored(data) if form else data))
         except NotYet:
             self.waiting[name] = data
             self._tell(name)
@@ -268,7 +271,7 @@ class View:
         assert owner_of(name) == self._member
         self.waiting.pop(name, None)
         if name in self.files:
-            self._world.publish(self, name, None)
+            self._world.publish(self, (name, None))
 
     def names(self, folder: str) -> Sequence[str]:
         return [
@@ -282,11 +285,20 @@ class View:
 
     async def receive(self) -> None:
         """Apply what others write, in their order and with the delay."""
-        async for due, name, data in self._due:
+        async for due, change in self._due:
             await trio.sleep_until(due)
-            self.apply(name, data)
+            self.apply(change)
 
-    def apply(self, name: str, data: bytes | None) -> None:
+    def catch_up(self, other: Any) -> None:  # noqa: ANN401 - another view
+        """Know what another member knows."""
+        self.files.update(other.files)
+
+    def change(self, _writer: bytes, name: str, data: bytes) -> tuple[str, bytes | None]:
+        """Return what somebody writes, for `World.publish`."""
+        return name, data
+
+    def apply(self, change: tuple[str, bytes | None]) -> None:
+        name, data = change
         if data is None:
             self.files.pop(name, None)
         else:
@@ -316,6 +328,115 @@ async def compute_at_once(function: Callable[[], T]) -> T:
     """`Compute` without a thread, for a clock that jumps while no task runs."""
     await trio.lowlevel.checkpoint()
     return function()
+
+
+class LogView:
+    """The same files out of logs, as one member has them: entries travel, names are made of them.
+
+    A block that the carrier would have cleared is cleared at once, everywhere.
+    """
+
+    def __init__(self, world: World, member: bytes | None, writer: bytes) -> None:
+        self.waiting: dict[str, bytes] = {}
+        self.sealing: Sealing | None = None
+        self.unreadable: set[str] = set()
+        self._world = world
+        self._member = member
+        self._logs = {LOBBY: MemoryLog(LOBBY)}
+        self._own = self._log(writer)
+        self._listeners: list[trio.MemorySendChannel[str]] = []
+        own = None if member is None else (member, self._own)
+        self._carrier = LogCarrier(self._logs[LOBBY], open_log=self._log, own=own)
+        self.incoming, self._due = trio.open_memory_channel[tuple[float, tuple[bytes, int, bytes]]](
+            math.inf
+        )
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        names = (*self._carrier.names(""), *self._carrier.names(".writers"))
+        entries = {name: self._carrier.find(name) for name in names}
+        return {name: entry.record.signal for name, entry in entries.items() if entry is not None}
+
+    async def read(self, name: str) -> bytes | None:
+        await trio.lowlevel.checkpoint()
+        if name in self.unreadable:
+            raise DatfsError("its blocks are nowhere to be had")
+        return self.waiting[name] if name in self.waiting else self.files.get(name)
+
+    def text(self, name: str) -> bytes:
+        """Return what this member reads in its mount."""
+        form = self.sealing.form(name) if self.sealing else None
+        return form.shown(self.files[name]) if form else self.files[name]
+
+    async def write(self, name: str, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+        assert owner_of(name) == self._member
+        self.waiting.pop(name, None)
+        form = self.sealing.form(name) if self.sealing else None
+        try:
+            stored = form.stored(data) if form else data
+        except NotYet:
+            self.waiting[name] = data
+            self._tell([name])
+        else:
+            self._publish(self._carrier.record_of(name, stored))
+
+    async def write_waiting(self) -> None:
+        for name, data in list(self.waiting.items()):
+            await self.write(name, data)
+
+    async def remove(self, name: str) -> None:
+        await trio.lowlevel.checkpoint()
+        assert owner_of(name) == self._member
+        self.waiting.pop(name, None)
+        record = self._carrier.removal_of(name)
+        if record is not None:
+            self._publish(record)
+
+    def names(self, folder: str) -> Sequence[str]:
+        return self._carrier.names(folder)
+
+    def changes(self) -> AsyncIterator[str]:
+        send, receive = trio.open_memory_channel[str](math.inf)
+        self._listeners.append(send)
+        return receive
+
+    async def receive(self) -> None:
+        async for due, change in self._due:
+            await trio.sleep_until(due)
+            self.apply(change)
+
+    def catch_up(self, other: Any) -> None:  # noqa: ANN401 - another view
+        for key, log in other._logs.items():
+            for index, block in log.blocks.items():
+                self._log(key).put(index, block)
+        self._carrier.update()
+
+    def change(self, writer: bytes, name: str, data: bytes) -> tuple[bytes, int, bytes]:
+        """Return what somebody writes as far as this member knows the lobby."""
+        record = self._carrier.record_of(name, data)
+        return writer, self._log(writer).length, record.encode()
+
+    def apply(self, change: tuple[bytes, int, bytes]) -> None:
+        key, index, block = change
+        self._log(key).put(index, block)
+        names = self._carrier.update()
+        for log, sequence in self._carrier.to_clear():
+            self._log(log).blocks.pop(sequence, None)
+        self._tell(names)
+
+    def _tell(self, names: Sequence[str]) -> None:
+        for name, listener in itertools.product(names, list(self._listeners)):
+            try:
+                listener.send_nowait(name)
+            except trio.BrokenResourceError:
+                self._listeners.remove(listener)
+
+    def _publish(self, record: Record) -> None:
+        self._world.publish(self, (self._own.key, self._own.length, record.encode()))
+
+    def _log(self, key: bytes) -> MemoryLog:
+        return self._logs.setdefault(key, MemoryLog(key))
 
 
 class Log:
@@ -395,7 +516,7 @@ class Member:
         self.key_pair = KeyPair.from_seed(number.to_bytes(32, "big"))
         self.hash = self.key_pair.public_key
         self.writer = b"writer" + number.to_bytes(26, "big")
-        self.view = world.join(self.hash)
+        self.view = world.join(self.hash, self.writer)
         self.log = Log()
         self.directory = Directory()
         self.path = JoinPath(world.joins, number, connected_after_s=connected_after_s)
@@ -452,7 +573,12 @@ class Member:
 
 
 class World:
-    """The lobby and everybody in it; `start` serves it in the nursery."""
+    """The lobby and everybody in it; `start` serves it in the nursery.
+
+    `carrier` is what the files lie in: `View`, names as carrier 1 shows them, or `LogView`.
+    """
+
+    carrier: type[View | LogView] = View
 
     def __init__(
         self,
@@ -476,8 +602,8 @@ class World:
         self.delay_s = delay_s
         self.engine = FakeEngine()
         self.joins = Joins()
-        self.views: list[View] = []
-        self.view = self.join(None)
+        self.views: list[View | LogView] = []
+        self.view = self.join(None, LOBBY)
         self.log = Log()
         self.directory = Directory()
         self.peers: list[int] = []
@@ -511,20 +637,20 @@ class World:
             door=self.door,
         )
 
-    def join(self, member: bytes | None) -> View:
-        view = View(self, member)
+    def join(self, member: bytes | None, writer: bytes) -> View | LogView:
+        view = self.carrier(self, member, writer)
         if self.views:
-            view.files.update(self.views[0].files)
+            view.catch_up(self.views[0])
         self.views.append(view)
         self.nursery.start_soon(view.receive)
         return view
 
-    def publish(self, origin: View, name: str, data: bytes | None) -> None:
+    def publish(self, origin: View | LogView, change: Any) -> None:  # noqa: ANN401 - the views'
         """Let a change be seen at its origin at once and elsewhere after the delay."""
-        origin.apply(name, data)
+        origin.apply(change)
         for view in self.views:
             if view is not origin:
-                view.incoming.send_nowait((trio.current_time() + self.delay_s, name, data))
+                view.incoming.send_nowait((trio.current_time() + self.delay_s, change))
 
     async def start(self) -> None:
         await self.nursery.start(lambda task_status: self.host.run(task_status=task_status))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from datfs.app.lobbies.changed_names import ChangedNames
+from datfs.app.lobbies.rules import LobbyRules
 from datfs.app.lobbies.transient_blocks import TransientBlocks
 from datfs.errors import BlockMissing, InvalidExtent
 from datfs.lobby.archive_carrier import ArchiveCarrier
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from datfs.app.archives import Archives
     from datfs.app.own_archive import OwnArchive
+    from datfs.crypto.keys import KeyPair
+    from datfs.hypercore.feed import Feed
     from datfs.hyperdrive.archive import Archive
     from datfs.hyperdrive.entry import Change
     from datfs.lobby.guest_sealing import GuestSealing
@@ -45,7 +49,7 @@ class LobbyArchives:
         self._guest: bytes | None = None
         self._sealing: GuestSealing | None = None
         self._follow_writers = key in archives.own
-        self._readers: list[_ChangedNames] = []
+        self._readers: list[ChangedNames] = []
         self._transient = TransientBlocks(archives.clearing)
         self._transient.look_at(self._host)
         self._opened: set[bytes] = set()
@@ -61,14 +65,34 @@ class LobbyArchives:
         """Whether the lobby is ours."""
         return self.key in self._archives.own
 
-    def join(self, identity: bytes, own: OwnArchive, sealing: GuestSealing) -> None:
-        """Write in this lobby from now on, as a guest.
+    @property
+    def own_key(self) -> bytes | None:
+        """The key of the archive that we write in this lobby."""
+        return None if self.own is None else self.own.key
+
+    def create_writer(self, identity: bytes, pair: KeyPair, sealing: GuestSealing) -> None:
+        """Write in this lobby from now on, as a guest, into a new archive.
 
         Args:
             identity: ours.
-            own: our writer archive.
+            pair: the archive's keys.
             sealing: our end of sealed signals.
         """
+        rules = LobbyRules(sealing, self.name_changed)
+        own = self._archives.create_own(pair, rules=rules, topic_key=self.key)
+        self._join(identity, own, sealing)
+
+    async def open_writer(self, identity: bytes, key: bytes, sealing: GuestSealing) -> None:
+        """Write in this lobby from now on, as a guest, into the archive that we had there.
+
+        Raises:
+            DatfsError: it cannot be opened.
+        """
+        rules = LobbyRules(sealing, self.name_changed)
+        own = await self._archives.open_own(key, rules=rules, topic_key=self.key)
+        self._join(identity, own, sealing)
+
+    def _join(self, identity: bytes, own: OwnArchive, sealing: GuestSealing) -> None:
         self.own = own
         self._sealing = sealing
         self._guest = identity
@@ -141,11 +165,18 @@ class LobbyArchives:
 
     def changes(self) -> AsyncIterator[str]:
         """The names that change from now on."""
-        reader = _ChangedNames(self._readers)
+        reader = ChangedNames(self._readers)
         self._readers.append(reader)
         return reader
 
     # --- within --------------------------------------------------------------------------------
+
+    @property
+    def offer_waits(self) -> bool:
+        """Whether our offer is written and was never stored: nobody has seen it."""
+        if self.own is None or self._guest is None:
+            return False
+        return f"/{offer_name(self._guest)}" in self.own.working.uncommitted()
 
     def beacon_here(self) -> bytes | None:
         """The host's beacon as far as it is here; never waits."""
@@ -191,10 +222,10 @@ class LobbyArchives:
         """The writer archives that count, by the identity key of their guests."""
         return self.carrier.writers()
 
-    def writer(self, key: bytes) -> Archive | None:
-        """A writer archive that is open."""
+    def writer_feeds(self, key: bytes) -> list[Feed]:
+        """The feeds of a writer archive that is open."""
         replica = self._archives.foreign.get(key)
-        return None if replica is None else replica.archive
+        return [] if replica is None else [part.feed for part in replica.feeds]
 
     def _follow_own(self, own: OwnArchive) -> None:
         self._transient.look_at(own.replica)
@@ -223,32 +254,3 @@ class LobbyArchives:
         if self.is_hosted:
             return owner_of(name) is None
         return self._guest is not None and owner_of(name) == self._guest
-
-
-class _ChangedNames:
-    """The names that changed and were not taken yet, each once."""
-
-    def __init__(self, registry: list[_ChangedNames]) -> None:
-        self._registry = registry
-        self._names: dict[str, None] = {}
-        self._wake = trio.Event()
-
-    def put(self, names: Sequence[str]) -> None:
-        self._names.update(dict.fromkeys(names))
-        if self._names:
-            self._wake.set()
-
-    def __aiter__(self) -> _ChangedNames:
-        return self
-
-    async def __anext__(self) -> str:
-        try:
-            while not self._names:
-                self._wake = trio.Event()
-                await self._wake.wait()
-        except trio.Cancelled:
-            self._registry.remove(self)
-            raise
-        name = next(iter(self._names))
-        del self._names[name]
-        return name

@@ -16,9 +16,12 @@ import trio
 from datfs.app.containment import contained
 from datfs.app.lobbies.joins import TopicJoinReceiver, TopicJoinSender
 from datfs.app.lobbies.lobby_archives import LobbyArchives
+from datfs.app.lobbies.lobby_files import open_lobby
+from datfs.app.lobbies.lobby_log import LobbyLog
 from datfs.app.lobbies.lobby_secrets import LobbySecrets
 from datfs.app.lobbies.peer_rooms import PeerRooms
-from datfs.app.lobbies.rules import LobbyRules
+from datfs.app.lobbies.signals import Signals
+from datfs.app.lobbies.unknown_lobby import UnknownLobby
 from datfs.crypto.keys import KeyPair
 from datfs.errors import (
     ArchiveUnreachable,
@@ -37,15 +40,23 @@ from datfs.lobby.host import Host, HostOptions
 from datfs.lobby.names import BEACON_NAME, check_writable, offer_name
 from datfs.lobby.password import PAKE_VERSION, parse_password
 from datfs.lobby.proving import PasswordProver
-from datfs.lobby.signal import BEACON_ID_SIZE, encode_offer, parse_beacon
+from datfs.lobby.signal import (
+    BEACON_ID_SIZE,
+    encode_offer,
+    parse_beacon,
+    parse_offer,
+    sdp_identity,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from datfs.app.archives import Archives
     from datfs.app.events import EventLog
+    from datfs.app.lobbies.lobby_files import LobbyFiles
     from datfs.app.lobbies.peer_rooms import PeerRoom
-    from datfs.app.own_archive import OwnArchive
+    from datfs.app.logs import Logs
+    from datfs.hyperdrive.entry import Change
     from datfs.lobby.guest_status import GuestStatus
     from datfs.lobby.host_sealing import HostSealing
     from datfs.lobby.policy import Policy
@@ -70,6 +81,7 @@ class LobbyParts:
         home: the store.
         identity: our key pair.
         archives: opens archives.
+        logs: opens logs.
         engine: makes connections.
         events: the log.
         nursery: for the services; ends with the daemon.
@@ -81,6 +93,7 @@ class LobbyParts:
     home: Home
     identity: KeyPair
     archives: Archives
+    logs: Logs
     engine: Engine
     events: EventLog
     nursery: trio.Nursery
@@ -100,7 +113,8 @@ class LobbyRoom:
     def __init__(self, key: bytes, parts: LobbyParts) -> None:
         self.key = key
         self._parts = parts
-        self.files = LobbyArchives(key, parts.archives)
+        self._secrets = LobbySecrets(parts.home, key)
+        self.files = self._open_files()
         self._rooms = PeerRooms(
             parts.home.runtime / "lobby" / key.hex()[:16],
             parts.nursery,
@@ -109,7 +123,6 @@ class LobbyRoom:
             self._session_data,
         )
         self._events = _LobbyEvents(parts.events, key)
-        self._secrets = LobbySecrets(parts.home, key)
         self._sealing: Sealing | None = None
         self._host: Host[PeerConnection] | None = None
         self._host_ended = trio.Event()
@@ -126,33 +139,42 @@ class LobbyRoom:
     async def ready(self) -> None:
         """Wait until the host's files are known, or nobody told them within the deadline."""
         with contextlib.suppress(ArchiveUnreachable):
-            await self.files.ready()
+            files = self.files
+            await files.ready()
+            if self.files is not files:  # it has become known
+                await self.files.ready()
+
+    def signals(self) -> Signals | None:
+        """The directory's files if they lie in no archive."""
+        if isinstance(self.files, LobbyArchives):
+            return None
+        return Signals(lambda: self.files, identity=self._parts.identity.public_key, join=self.join)
 
     def names(self, path: str) -> Iterable[str]:
         """The names that count in a directory of the union, our own as they are edited."""
-        self.files.follow_writers()
+        files = self._archive_files
+        files.follow_writers()
         folder = path.strip("/")
-        own = self.files.own
+        own = files.own
         found = {
-            name.rpartition("/")[2]: None
-            for name in self.files.names(folder)
-            if not self.files.is_ours(name)
+            name.rpartition("/")[2]: None for name in files.names(folder) if not files.is_ours(name)
         }
         if own is not None:
             entry = own.working.lookup(path)
             if entry is not None and entry.stat.is_directory:
                 prefix = f"{folder}/" if folder else ""
                 for name, _ in own.working.list_directory(path):
-                    if self.files.is_ours(f"{prefix}{name}"):
+                    if files.is_ours(f"{prefix}{name}"):
                         found[name] = None
         return list(found)
 
     def holder(self, path: str) -> ArchiveReplica | WorkingArchive | None:
         """The archive whose file counts at a path."""
         name = path.strip("/")
-        if self.files.own is not None and self.files.is_ours(name):
-            return self.files.own.working
-        return self.files.replica(name)
+        files = self._archive_files
+        if files.own is not None and files.is_ours(name):
+            return files.own.working
+        return files.replica(name)
 
     def writer(self, path: str) -> WorkingArchive:
         """Our archive in which this path may be changed; joins the lobby if we are no member.
@@ -161,14 +183,15 @@ class LobbyRoom:
             NotYours: the name belongs to somebody else.
         """
         name = path.strip("/")
-        if self.files.is_hosted:
+        files = self._archive_files
+        if files.is_hosted:
             check_writable(name, writer=None)
-            assert self.files.own is not None
-            return self.files.own.working
+            assert files.own is not None
+            return files.own.working
         check_writable(name, writer=self._parts.identity.public_key)
         self.join()
-        assert self.files.own is not None
-        return self.files.own.working
+        assert files.own is not None
+        return files.own.working
 
     def form(self, path: str) -> SignalForm | None:
         """How a signal that we are one of the two ends of is stored; None for other files."""
@@ -184,6 +207,8 @@ class LobbyRoom:
             return "ended: the session is over"
         if self._guest is not None:
             return str(self._guest.status)
+        if isinstance(self.files, UnknownLobby) and self.files.is_wanted:
+            return "waiting for host: nothing of the lobby is here yet"
         return "looking: not joined; write an offer to join"
 
     async def new_offer(self) -> bytes:
@@ -234,8 +259,10 @@ class LobbyRoom:
 
     @property
     def is_active(self) -> bool:
-        """Whether a service runs here, or waits for its password."""
-        return self._host is not None or self._guest is not None or self._awaits_password
+        """Whether a service runs here, or will as soon as the password or the lobby is here."""
+        is_wanted = isinstance(self.files, UnknownLobby) and self.files.is_wanted
+        is_awaited = is_wanted or self._awaits_password
+        return self._host is not None or self._guest is not None or is_awaited
 
     def accept_password(self, keep: Callable[[bytes], None] | None, *, awaited: bool) -> None:
         """Hand passwords that are written here on, for as long as the session is ours to host.
@@ -270,13 +297,17 @@ class LobbyRoom:
         Raises:
             DatfsError: the beacon could not be made or written.
         """
-        parts = self._parts
+        parts, files = self._parts, self.files
+        if isinstance(files, UnknownLobby):
+            raise LobbyEnded("the lobby was looked at before it was made; host a new one")
         membership = parts.archives.pin(self.key)
         membership.topic.max_connections = max(
             membership.topic.max_connections, max_peers + CONNECTIONS_BESIDE_GUESTS
         )
         joins = TopicJoinReceiver(membership)
         self._sealing = sealing
+        if isinstance(files, LobbyLog):
+            files.seal_by(sealing)
         self._door = None
         if password is not None:
             self._door = PasswordDoor(
@@ -294,7 +325,7 @@ class LobbyRoom:
                 max_peers=max_peers,
                 policy=policy,
             ),
-            files=self.files,
+            files=files,
             sealing=sealing,
             engine=_SessionEngine(parts.engine, certificate),
             joins=joins,
@@ -369,31 +400,33 @@ class LobbyRoom:
         Args:
             fresh: whether this is no return after a remount.
         """
-        if self._guest is not None or self.files.is_hosted:
+        parts, files = self._parts, self.files
+        if self._guest is not None or files.is_hosted:
             return
-        parts = self._parts
         membership = parts.archives.pin(self.key)
-        sealing = self._guest_sealing()
-        if self.files.own is None:
-            own = parts.archives.create_own(
-                KeyPair.generate(),
-                rules=LobbyRules(sealing, self.files.name_changed),
-                topic_key=self.key,
-            )
-            self._remember(own.key)
-            self._take_writer(own, sealing)
-        own_writer = self.files.own
-        assert own_writer is not None
+        if isinstance(files, UnknownLobby):
+            if not files.is_wanted:
+                files.is_wanted = True
+                self._remember(b"")
+                parts.on_change()
+            return
+        sealing = self._guest_sealing(files)
+        if files.own_key is None:
+            pair = KeyPair.generate()
+            files.create_writer(parts.identity.public_key, pair, sealing)
+            self._remember(pair.public_key)
+        writer = files.own_key
+        assert writer is not None
         request = AdmissionRequest(
             parts.identity,
-            writer=own_writer.key,
+            writer=writer,
             lobby_key=self.key,
             joins=TopicJoinSender(membership),
             events=self._events,
         )
         guest = Guest(
-            GuestOptions(identity=parts.identity.public_key, writer=own_writer.key, fresh=fresh),
-            files=self.files,
+            GuestOptions(identity=parts.identity.public_key, writer=writer, fresh=fresh),
+            files=files,
             sealing=sealing,
             engine=parts.engine,
             request=request,
@@ -447,23 +480,32 @@ class LobbyRoom:
             ended = self._guest_ended
             await self._guest.leave()
             await ended.wait()
+        elif isinstance(self.files, UnknownLobby) and self.files.is_wanted:
+            self.files.is_wanted = False
+            self._secrets.offer.clear()
 
     async def return_as(self, writer: bytes) -> None:
         """Take up a lobby that was joined before the last mount ended.
 
         Args:
-            writer: key of the writer archive that we had there.
+            writer: key of the writer archive or log that we had there; empty if nothing of the
+                lobby was here yet.
 
         Raises:
-            DatfsError: that archive cannot be opened.
+            DatfsError: it cannot be opened.
         """
-        sealing = self._guest_sealing()
-        rules = LobbyRules(sealing, self.files.name_changed)
-        own = await self._parts.archives.open_own(writer, rules=rules, topic_key=self.key)
-        self._take_writer(own, sealing)
+        files = self.files
+        if isinstance(files, UnknownLobby):
+            if writer:
+                raise LobbyEnded("nothing of the lobby is here any more")
+            self.join()
+            return
+        if writer:
+            sealing = self._guest_sealing(files)
+            await files.open_writer(self._parts.identity.public_key, writer, sealing)
         # An offer that was never stored is no leftover: nobody has seen it.
-        waits = f"/{offer_name(self._parts.identity.public_key)}" in own.working.uncommitted()
-        self.join(fresh=waits)
+        self.join(fresh=not writer or files.offer_waits or self._secrets.offer.text is not None)
+        self._hand_over_offer()
 
     async def _serve_guest(self, guest: Guest[PeerConnection], ended: trio.Event) -> None:
         try:
@@ -475,16 +517,13 @@ class LobbyRoom:
             ended.set()
             self._on_status(guest.status)
 
-    def _take_writer(self, own: OwnArchive, sealing: GuestSealing) -> None:
-        self.files.join(self._parts.identity.public_key, own, sealing)
-
-    def _guest_sealing(self) -> GuestSealing:
+    def _guest_sealing(self, files: LobbyArchives | LobbyLog) -> GuestSealing:
         if not isinstance(self._sealing, GuestSealing):
             self._sealing = GuestSealing(
                 self._secrets.seal_keys(),
                 lobby_key=self.key,
                 identity=self._parts.identity.public_key,
-                beacon=self.files.beacon_here,
+                beacon=files.beacon_here,
                 random=os.urandom,
                 allow_unproven=self._parts.allow_unproven,
             )
@@ -496,6 +535,59 @@ class LobbyRoom:
         (folder / self.key.hex()).write_text(f"{writer.hex()}\n")
 
     # --- within --------------------------------------------------------------------------------
+
+    def archive_changed(self, key: bytes, changes: Sequence[Change]) -> None:
+        """Somebody's archive has a new version; it may be one of this lobby's."""
+        if isinstance(self.files, LobbyArchives):
+            self.files.archive_changed(key, changes)
+
+    @property
+    def _archive_files(self) -> LobbyArchives:
+        assert isinstance(self.files, LobbyArchives)  # `signals` has told
+        return self.files
+
+    def _open_files(self) -> LobbyFiles:
+        parts = self._parts
+        return open_lobby(
+            self.key,
+            parts.archives,
+            parts.logs,
+            identity=parts.identity.public_key,
+            offer=self._secrets.offer,
+            on_change=parts.on_change,
+            on_known=self._become_known,
+            on_waiting=self._keep_offer,
+        )
+
+    def _keep_offer(self, data: bytes) -> None:
+        """Keep the connection of an offer that waits until the lobby is here."""
+        name = sdp_identity(parse_offer(data).sdp)
+        local = self._parts.engine.find_offer(name.ufrag, name.fingerprint)
+        if local is not None:
+            local.commit()
+
+    def _become_known(self) -> None:
+        before, self.files = self.files, self._open_files()
+        assert isinstance(before, UnknownLobby)
+        if before.is_wanted:
+            self.join()
+            self._hand_over_offer()
+        self._parts.on_change()
+
+    def _hand_over_offer(self) -> None:
+        """Let our offer, if it has waited, go on doing so in our archive; a log finds it itself."""
+        text = self._secrets.offer.text
+        if text is not None and isinstance(self.files, LobbyArchives):
+            name, events = f"lobby/{self.key.hex()}", self._parts.events
+            self._parts.nursery.start_soon(contained, events, name, self._write_offer, text)
+
+    async def _write_offer(self, text: bytes) -> None:
+        name = offer_name(self._parts.identity.public_key)
+        try:
+            await self.files.write(name, text)
+        except DatfsError as error:
+            self._events.append("signalling-failed", name=name, reason=str(error))
+        self._secrets.offer.clear()
 
     def _on_status(self, status: GuestStatus) -> None:
         if status.word == "ended":
@@ -512,10 +604,9 @@ class LobbyRoom:
         return said[-1] if said else None
 
     def _writer_usage(self, key: bytes) -> WriterUsage | None:
-        archive = self.files.writer(key)
-        if archive is None:
+        feeds = [] if isinstance(self.files, UnknownLobby) else self.files.writer_feeds(key)
+        if not feeds:
             return None
-        feeds = [feed for feed in (archive.metadata, archive.content) if feed is not None]
         return WriterUsage(
             byte_length=sum(feed.byte_length for feed in feeds),
             entries=sum(feed.length for feed in feeds),

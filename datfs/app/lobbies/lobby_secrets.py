@@ -1,4 +1,4 @@
-"""What is kept secret for one lobby: seal keys, the host's certificate, whether offers are sealed.
+"""What is kept secret for one lobby: seal keys, the host's certificate, an offer that waits.
 
 All of it lives in the store's secrets (0600) as long as the lobby and is deleted with it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from datfs.app.lobbies.waiting_offer import WaitingOffer
 from datfs.crypto.box import BoxKeyPair
 from datfs.store.secrets import delete_secret, read_secret, write_secret
 from datfs.webrtc.certificate import Certificate
@@ -27,6 +28,8 @@ class LobbySecrets:
 
     def __init__(self, home: Home, lobby_key: bytes) -> None:
         self._stem = home.secrets_folder / lobby_key.hex()
+        self.offer = WaitingOffer(self._file("offer"))
+        """Our offer as long as it cannot be stored in the lobby."""
 
     def seal_keys(self) -> BoxKeyPair:
         """Our seal keys, made at first use.
@@ -65,6 +68,7 @@ class LobbySecrets:
 
     def delete(self) -> None:
         """Forget everything: the lobby is over."""
+        self.offer.clear()
         for kind in ("seal", "pem", "sealed-only"):
             delete_secret(self._file(kind))
 

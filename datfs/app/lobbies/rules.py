@@ -26,6 +26,13 @@ _CHECKS: Mapping[SignalKind, Callable[[bytes], object]] = {
 }
 
 
+def check_signal(name: str, content: bytes) -> None:
+    """Check that a file that must be a signal is one; raises InvalidSignal."""
+    check = _check_of(name)
+    if check is not None:
+        check(content)
+
+
 class LobbyRules:
     """`FileRules` of a lobby's host archive or of a guest's writer archive.
 
@@ -43,14 +50,13 @@ class LobbyRules:
 
     def max_checked_size(self, path: str) -> int | None:
         """Check signals, up to their limit."""
-        return SIGNAL_LIMIT_BYTES if self._check(path) is not None else None
+        return None if _check_of(path.removeprefix("/")) is None else SIGNAL_LIMIT_BYTES
 
     def check(self, path: str, content: bytes) -> bytes | None:
         """Refuse what is no signal, or cannot be sealed; raises InvalidSignal."""
-        check = self._check(path)
-        if check is not None:
-            check(content)
-        form = self._sealing.form(path.removeprefix("/"))
+        name = path.removeprefix("/")
+        check_signal(name, content)
+        form = self._sealing.form(name)
         if form is not None:
             with suppress(NotYet):
                 form.stored(content)
@@ -73,7 +79,7 @@ class LobbyRules:
 
         return replace(form, stored=stored)
 
-    @staticmethod
-    def _check(path: str) -> Callable[[bytes], object] | None:
-        signal = parse_signal_name(path.removeprefix("/"))
-        return None if signal is None else _CHECKS.get(signal.kind)
+
+def _check_of(name: str) -> Callable[[bytes], object] | None:
+    signal = parse_signal_name(name)
+    return None if signal is None else _CHECKS.get(signal.kind)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datfs.staging.rules import StoredForm
 
 
-class SignalFile(ArchiveFile):
+class SealedFile(ArchiveFile):
     """A file of the union that lies in an archive of somebody else's."""
 
     __slots__ = ("_lobby",)
@@ -62,7 +62,7 @@ class _Reading(OpenFile):
 
     direct_io = True
 
-    def __init__(self, opened: OpenFile, file: SignalFile, form: StoredForm) -> None:
+    def __init__(self, opened: OpenFile, file: SealedFile, form: StoredForm) -> None:
         self._opened = opened
         self._file = file
         self._form = form
