@@ -64,6 +64,12 @@ def secrets(mount: Mount, of: Path) -> list[str]:
     return sorted(file.suffix for file in found)
 
 
+@pytest.fixture(params=["archive", "log"])
+def carrier(request: pytest.FixtureRequest) -> str:
+    """What the lobby is made of: everything holds over both."""
+    return str(request.param)
+
+
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[list[Host]]:
     with network(3) as hosts:
@@ -71,7 +77,7 @@ def three(tmp_path: Path) -> Iterator[list[Host]]:
 
 
 def test_the_two_ends_read_what_was_written_and_a_third_member_does_not(
-    tmp_path: Path, three: list[Host]
+    tmp_path: Path, three: list[Host], carrier: str
 ) -> None:
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(mounted(tmp_path / "host", *ALONE, host=three[0]))
@@ -79,7 +85,7 @@ def test_the_two_ends_read_what_was_written_and_a_third_member_does_not(
             stack.enter_context(mounted(tmp_path / name, *asking(three[0]), host=at))
             for name, at in (("guest", three[1]), ("third", three[2]))
         )
-        here = hosted(host)
+        here = hosted(host, carrier=carrier)
         host_key = identity(host)
         there, elsewhere = (found_by(person, host_key) for person in (guest, third))
         text = browsers_offer(there)
@@ -116,11 +122,11 @@ def test_the_two_ends_read_what_was_written_and_a_third_member_does_not(
 
 
 def test_an_offer_written_before_the_beacon_is_here_waits_through_a_crash(
-    tmp_path: Path, three: list[Host]
+    tmp_path: Path, three: list[Host], carrier: str
 ) -> None:
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(mounted(tmp_path / "host", *ALONE, host=three[0]))
-        here = hosted(host)
+        here = hosted(host, carrier=carrier)
         text = browsers_offer_of(host)
         with mounted(tmp_path / "guest", *ALONE, host=three[1]) as lonely:
             there = lonely.path / "lobby" / here.name
@@ -138,11 +144,13 @@ def test_an_offer_written_before_the_beacon_is_here_waits_through_a_crash(
         assert equal(file, text)
 
 
-def test_the_keys_are_deleted_with_the_lobby(tmp_path: Path, three: list[Host]) -> None:
+def test_the_keys_are_deleted_with_the_lobby(
+    tmp_path: Path, three: list[Host], carrier: str
+) -> None:
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(mounted(tmp_path / "host", *ALONE, host=three[0]))
         guest = stack.enter_context(mounted(tmp_path / "guest", *asking(three[0]), host=three[1]))
-        host.datfs("host", "Foobar", "--no-plain")
+        host.datfs("host", "Foobar", "--no-plain", *(["--log"] if carrier == "log" else []))
         here = eventually(lambda: lobby(host, session(host.path / "me")))
         there = found_by(guest, identity(host))
         eventually(lambda: (there / "host.offer.bin").read_text())

@@ -238,6 +238,6 @@ def test_the_limits_of_logs_are_those_of_the_reader() -> None:
     text = DOCUMENT.read_text()
     assert f"{GUEST_LIMITS.byte_length >> 20} MiB and {GUEST_LIMITS.entries:,} entries; it" in text
     assert f"{HOST_LIMITS.byte_length >> 20} MiB and {HOST_LIMITS.entries:,} entries; it" in text
-    assert f"a signal file and {ENVELOPE_LIMIT_BYTES} bytes" in text
+    assert f"a signal file, sealed, and {ENVELOPE_LIMIT_BYTES} bytes" in text
     assert f"header, {len(encode_log_header())} bytes" in text
     assert f"{CLEAR_AFTER_S:g} s later" in text

@@ -107,6 +107,22 @@ def test_what_is_gone_is_gone_and_its_block_can_be_cleared() -> None:
     assert lobby.read(offer_name(A)) == b"again"
 
 
+def test_an_offer_for_an_older_beacon_is_hidden_and_can_be_taken_back() -> None:
+    lobby = Lobby(own=A)
+    lobby.a.append(offer(cause=lobby.beacon()))
+    assert lobby.read(offer_name(A)) == b"offer"
+    lobby.beacon(b"another")
+    assert lobby.names() == {BEACON_NAME}
+    latest = lobby.carrier.latest(offer_name(A))
+    assert latest is not None
+    assert latest.record.signal == b"offer"
+    assert lobby.carrier.removal_of(offer_name(A)) == gone(LOG_A, 1)
+    lobby.a.append(gone(LOG_A, 1))
+    lobby.carrier.update()
+    assert lobby.carrier.latest(offer_name(A)) is None
+    assert (LOG_A, 1) in lobby.carrier.to_clear()
+
+
 def test_a_hole_shows_nothing_older_than_what_is_gone() -> None:
     lobby = Lobby()
     lobby.admit(A)

@@ -12,6 +12,7 @@ from datfs.lobby.log_lines import LineRequest, LogLines, line_of, parse_lines
 from datfs.lobby.log_reading import Entry
 from datfs.lobby.log_records import Position, Record, RecordKind
 from datfs.lobby.names import BEACON_NAME, answer_name, offer_name
+from datfs.lobby.seal import MAGIC, is_sealed
 from datfs.lobby.writers import WriterRecord
 from tests.lobby.memory_log import MemoryLog
 
@@ -138,3 +139,25 @@ def test_who_has_it_open_sees_it_grow_and_who_opens_it_later_sees_the_order() ->
     assert [json.loads(line)["log"] for line in later.splitlines()] == [
         key.hex() for key in (LOG_A, HOST, HOST, LOG_B)
     ]
+
+
+def test_what_is_sealed_becomes_text_once_we_are_one_of_its_ends() -> None:
+    log = MemoryLog(HOST)
+    log.append(Record(kind=RecordKind.HOST, signal=b"{}"))
+    log.append(Record(kind=RecordKind.ANSWER, guest=A, signal=MAGIC + b"\xff"))
+    carrier = LogCarrier(log, open_log={HOST: log}.get)
+    carrier.update()
+    is_end = False
+
+    def text_of(record: Record) -> bytes:
+        return OFFER.encode() if is_end and is_sealed(record.signal) else record.signal
+
+    lines = LogLines(carrier, shown=text_of)
+    sealed, stranger = lines.byte_length, lines.open()
+    assert b'"bytes": ' in stranger.read(0, 1000)
+    is_end = True
+    lines.look_again()
+    text = lines.open().read(0, 1000)
+    assert b'"sdp": "v=0"' in text
+    assert len(text) == lines.byte_length != sealed
+    assert b'"bytes": ' in stranger.read(0, 1000), "what was read stays as it was"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datfs.crypto.box import BoxKeyPair
 from datfs.encoding.protobuf import bytes_field, uint_field
 from datfs.errors import EncodingError, NotAnArchive
 from datfs.hyperdrive.header import Header, decode_header, encode_header, feed_type
@@ -18,6 +19,8 @@ from datfs.lobby.log_records import (
     encode_log_header,
     is_log_header,
 )
+from datfs.lobby.seal import Sealed, SealedKind, seal
+from datfs.lobby.signal import SIGNAL_LIMIT_BYTES
 
 KEYS = st.binary(min_size=32, max_size=32)
 RECORDS = st.builds(
@@ -75,3 +78,19 @@ def test_the_first_block_tells_a_log_from_an_archive() -> None:
     assert feed_type(archive) == "hyperdrive"
     with pytest.raises(NotAnArchive, match="datfs-lobby-log"):
         decode_header(encode_log_header())
+
+
+def test_the_largest_signal_fits_sealed() -> None:
+    ours, theirs = (BoxKeyPair.from_secret_key(bytes([seed]) * 32) for seed in (1, 2))
+    sealed = Sealed(
+        kind=SealedKind.OFFER,
+        lobby=b"l" * 32,
+        guest=b"g" * 32,
+        beacon_id=b"b" * 16,
+        offer_id=b"o" * 32,
+        text=b"x" * SIGNAL_LIMIT_BYTES,
+    )
+    stored = seal(sealed, ours=ours, theirs=theirs.public_key, nonce=b"n" * 24)
+    cause = Position(b"h" * 32, 2**53 - 1)
+    record = Record(kind=RecordKind.OFFER, guest=sealed.guest, cause=cause, signal=stored)
+    assert decode_record(record.encode()) == record
