@@ -178,16 +178,17 @@ class Names:
             What takes its place, and what the archive is to keep in place of the blocks it has if
             the content is a version already; None where nothing changes.
         """
-        if self._rules.max_checked_size(new) is None:
+        form = self._rules.form(new)
+        leaves_its_form = form is None and self._rules.form(old) is not None
+        if self._rules.max_checked_size(new) is None and not leaves_its_form:
             return None, None
         file = self._editor.file_of(old, self._tree.require(old).stat)
         try:
             replacement = self._committer.checked_replacement(new, file.content)
-            form = self._rules.form(new)
-            if form is None or file.committed is None:
+            if file.committed is None or (form is None and not leaves_its_form):
                 return replacement, replacement
             text = replacement or file.content.read(0, file.content.size)
-            return replacement, form.stored(text)
+            return replacement, text if form is None else form.stored(text)
         finally:
             self._editor.let_go(file)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from datfs.lobby import seal
 from tests.support.meeting import eventually, meeting
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from tests.support.mounts import Mount
     from tests.support.netns import Host
 
-SDP_LINE = b"a=candidate:"
+SEALED = seal.MAGIC
 SIGNAL = b'"sdp"'
 
 
@@ -29,15 +30,15 @@ def test_the_addresses_in_offer_and_answer_are_cleared_and_other_files_stay(
     with meeting(two_hosts, tmp_path) as people:
         lobby = people.open_session()
         people.join()
-        assert SDP_LINE in content_of(people.host)
-        assert SDP_LINE in content_of(people.guest)
+        assert SEALED in content_of(people.host)
+        assert SEALED in content_of(people.guest)
         notes = people.guest.path / "lobby" / lobby / f"{people.guest_key}.notes"
         notes.write_text("kept for ever")
         there = people.host.path / "lobby" / lobby / notes.name
         eventually(there.exists)
         assert there.read_text() == "kept for ever"
     for mount in (people.host, people.guest):
-        assert SDP_LINE not in content_of(mount)
+        assert SEALED not in content_of(mount)
         assert b"kept for ever" in content_of(mount)
     assert SIGNAL not in content_of(people.host), "the beacon went with the session"
     with meeting(two_hosts, tmp_path) as people:

@@ -185,6 +185,13 @@ async def test_a_version_that_is_moved_to_such_a_name_is_kept_in_its_form(
     assert seen(bench) == TEXT
 
 
+async def test_a_version_that_is_moved_to_another_name_is_kept_as_its_text(bench: Bench) -> None:
+    await write(bench, TEXT)
+    bench.working.rename(PATH, "/draft")
+    assert kept(bench, "/draft") == TEXT
+    assert seen(bench, "/draft") == TEXT
+
+
 async def test_what_is_too_large_for_the_form_is_shown_as_it_lies(
     bench: Bench, form: Shifted
 ) -> None:
